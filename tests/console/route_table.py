@@ -46,6 +46,11 @@ def address_of(route: str, found: dict[str, Any]) -> str:
         kind, name = parameter.groups()
         if kind == "uuid":
             return str(getattr(row, "uuid", None) or _ABSENT)
+        # A page about another row: `…/route/<int:pk>/`, `…/secrets/<int:secret>/`.
+        folder = parameter.string[: parameter.start()].rstrip("/").rpartition("/")[2]
+        other = found.get(name) or found.get(f"sync_{folder}")
+        if kind == "int" and other is not None:
+            return str(other.pk)
         return key if kind == "int" or name in ("object_id", "id", "pk") else _NAMED.get(name, "csv")
 
     plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", lambda named: _NAMED.get(named[1], "nothing"), route)
