@@ -333,7 +333,9 @@ def test_the_page_needs_no_whole_table_for_any_filter(route: Route) -> None:
     about = [
         one
         for one in statements
-        if "sync_difference" in one.sql or "sync_comparison" in one.sql or "sync_delivery" in one.sql
+        if any(table in one.sql for table in ("sync_difference", "sync_comparison", "sync_delivery"))
+        # The badges of the menu count small tables.
+        and "sync_failuregroup" not in one.sql
     ]
     assert len(about) > 10
     assert find_unindexed_statements(connection, about) == {}

@@ -291,9 +291,9 @@ def test_the_page_of_a_route_shows_its_limits() -> None:
     route, support = of_route(guard_minutes=10), logged_in("support")
     for removals, percent, told in (
         (0, None, "Every deletion waits for approval."),
-        (1, None, "More than 1 deletion in 10 minutes needs approval"),
-        (5, None, "More than 5 deletions in 10 minutes need approval"),
-        (None, 20, "Changes to more than 20 % of the known records"),
+        (1, None, "Limit: 1 deletion per 10 minutes."),
+        (5, None, "Limit: 5 deletions per 10 minutes."),
+        (None, 20, "Limit: changes of 20 % of the known records per 10 minutes."),
         (None, None, "This route no longer has a limit"),
     ):
         Route.objects.update(max_removals=removals, max_changed_percent=percent)

@@ -220,13 +220,13 @@ def test_the_original_mapping_is_offered_if_it_differs_and_previewed(hub: Hub) -
     event = refused(hub)
     hub.change_email("anna.then@example.com")
     support = logged_in("support")
-    assert "of then" not in text_of(support.get(page_of(event)))
+    assert "as at the time" not in text_of(support.get(page_of(event)))
     first = Attempt.objects.get().mapping_version
     declaration = json.loads(json.dumps(first.declaration))
     declaration["fields"]["email"] = {"constant": "now@example.com"}
     MappingVersion.objects.create(mapping=first.mapping, number=first.number + 1, declaration=declaration)
     page = reveal(support, event.pk, page_of(event))
-    assert f"of then (version {first.number})" in text_of(page)
+    assert f"as at the time (version {first.number})" in text_of(page)
     assert sent(page) == {"email": "now@example.com"}
     page = support.get(page_of(event, "?mapping=then"))
     assert sent(page) == {"email": "anna.then@example.com"}
