@@ -33,7 +33,7 @@ class ConnectionHealth(Enum):
 
     @property
     def needs_attention(self) -> bool:
-        """True if a person should look now, and nobody has decided it: not for a pause."""
+        """True if a person should look now. A pause needs nobody: a person decided it, or an alarm tells of it."""
         return self in (ConnectionHealth.SLOW, ConnectionHealth.FAILING)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 
 from database.clock import read_clock
 from sync.models import SearchDigest
@@ -64,36 +63,46 @@ def store_digests(
     stored state is not `only_from`.
 
     1. Store the state, which locks the key of the subject: an erasure destroys it before or after.
-    2. Mark the digests of lost values as former ones, delete those of older keys, and insert the new ones.
-    3. Delete the oldest former ones beyond twelve digests of the subject.
+    2. Read the stored digests, and write what differs: see `_replace_digests`.
     """
+    state = make_state(values)
     with transaction.atomic():
         live = SubjectKey.objects.filter(pk=subject.pk, destroyed_at=None)
         if only_from != ANY_STATE:
             live = live.filter(search_state=only_from)
-        if not live.update(search_state=make_state(values)):
+        if not live.update(search_state=state):
             return False
-        own = SearchDigest.objects.filter(subject=subject.pk)
-        first, *older = settings.SEARCH_KEYS
-        current = [make_digest(value, first) for value in values]
-        own.filter(digest__in=[make_digest(value, key) for value in values for key in older]).delete()
-        own.filter(digest__in=current).update(superseded_at=None)
-        own.filter(superseded_at=None).exclude(digest__in=current).update(superseded_at=read_clock())
-        SearchDigest.objects.bulk_create(
-            (
-                SearchDigest(digest=digest, subject=subject, entity_type=entity_type, entity_id=entity_id)
-                for digest in current
-            ),
-            ignore_conflicts=True,
-        )
-        _delete_excess(own, MAX_VALUES - len(current))
-    subject.search_state = make_state(values)
+        row = SearchDigest(subject=subject, entity_type=entity_type, entity_id=entity_id)
+        _replace_digests(row, values)
+    subject.search_state = state
     return True
 
 
-def _delete_excess(own: QuerySet[SearchDigest], former: int) -> None:
-    """Delete the oldest former digests beyond the newest `former` ones."""
-    rows = own.filter(superseded_at__isnull=False).order_by("-superseded_at", "-pk")
-    excess = list(rows.values_list("pk", flat=True)[former:])
-    if excess:
-        own.filter(pk__in=excess).delete()
+def _replace_digests(row: SearchDigest, values: Sequence[str]) -> None:
+    """Insert the digests of new values, mark those of lost ones as former, and delete those of older keys, and the
+    oldest former ones beyond twelve of the subject. `row`: the subject and the entity. One statement reads the stored
+    digests; the others are sent only for what differs.
+    """
+    first, *older = settings.SEARCH_KEYS
+    current = [make_digest(value, first) for value in values]
+    replaced = {make_digest(value, key) for value in values for key in older}
+    own, now = SearchDigest.objects.filter(subject=row.subject_id), read_clock()
+    stored = {bytes(digest): (pk, at) for digest, pk, at in own.values_list("digest", "pk", "superseded_at")}
+    kept = {digest: place for digest, place in stored.items() if digest not in replaced}
+    former = sorted(
+        ((at or now, pk) for digest, (pk, at) in kept.items() if digest not in current), reverse=True
+    )
+    former_keys = [pk for _, pk in former[: MAX_VALUES - len(current)]]
+    lost = [pk for pk, at in kept.values() if at is None and pk in former_keys]
+    back = [pk for digest, (pk, at) in kept.items() if at is not None and digest in current]
+    surplus = {pk for pk, _ in stored.values()} - {kept[one][0] for one in current if one in kept}
+    for keys, at in ((lost, now), (back, None)):
+        if keys:
+            own.filter(pk__in=keys).update(superseded_at=at)
+    if unwanted := surplus - set(former_keys):
+        own.filter(pk__in=unwanted).delete()
+    SearchDigest.objects.bulk_create(
+        SearchDigest(digest=digest, subject=row.subject, entity_type=row.entity_type, entity_id=row.entity_id)
+        for digest in current
+        if digest not in kept
+    )
