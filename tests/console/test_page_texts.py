@@ -63,7 +63,6 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "sync_personrequest_members_finished", f"/admin/sync/personrequest/{found['finished'].uuid}/events/"
     yield "sync_personrequest_approvals", "/admin/sync/personrequest/?kind=approval"
     comparison = f"/admin/sync/comparison/{found['sync_comparison'].uuid}"
-    yield "sync_comparison_route_pair", f"/admin/sync/comparison/route/{route.pk}/"
     for name in ("running", "failed"):
         one = found[f"{name}_comparison"]
         yield f"sync_comparison_change_{name}", f"/admin/sync/comparison/{one.uuid}/change/"
@@ -71,7 +70,6 @@ def addresses(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"sync_route_{name}", f"/admin/sync/route/{route.pk}/condition/{found[name].uuid}/"
     yield "sync_comparison_difference_one", f"{comparison}/difference/{found['difference'].pk}/"
     yield "sync_comparison_match_one", f"{comparison}/match/{found['matched'].pk}/"
-    yield "sync_delivery_route_held", f"/admin/sync/delivery/route/{route.pk}/"
     yield "sync_connection_change_identity", f"/admin/sync/connection/{identity.pk}/change/"
     yield "webhooks_entity_one", "/admin/webhooks/entity/?type=USER&id=USR-1"
     yield "webhooks_entity_link_one", f"/admin/webhooks/entity/link/?{subject}"
