@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.planning.search_values import list_search_values
-from sync.search.search_digests import can_search_values, make_state, store_digests
+from sync.search.search_digests import DigestSet, can_search_values, store_digests
 
 logger = logging.getLogger("hub.deliver")
 
@@ -22,13 +22,12 @@ def update_search_digests(claim: Claim, findings: AttemptFindings) -> None:
         return
     subject = delivery.event.key
     values = list_search_values(rules, entity.attributes, is_partial=not delivery.is_fetched)
-    if (
-        values is None
-        or subject.search_state == make_state(values)
-        or (not values and subject.search_state is None)
-    ):
+    if values is None or (not values and subject.search_state is None):
+        return
+    digests = DigestSet.of_values(values)
+    if digests.state == subject.search_state:
         return
     try:
-        store_digests(subject, delivery.entity_type, delivery.entity_id, values)
+        store_digests(subject, delivery.entity_type, delivery.entity_id, digests)
     except DatabaseError as error:
         logger.warning("%s: search digests could not be stored (%s)", delivery, type(error).__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sync.deliveries.routes import ResolvedRoute, resolved_routes
 from sync.mappings.past_entities import CHUNK_SIZE, PastEvent, read_past_events
 from sync.planning.search_values import list_search_values
-from sync.search.search_digests import make_state, store_digests
+from sync.search.search_digests import DigestSet, store_digests
 from webhooks.models import Event, SubjectKey, pseudonym
 
 Subject = tuple[int, str, str]  # source, entity type, entity id
@@ -88,6 +88,10 @@ def _store(past: PastEvent, routes: Sequence[ResolvedRoute]) -> bool:
     if key is None or known is None or not same:
         return False
     values = list_search_values(same[0].search_rules, known.entity, is_partial=known.is_partial)
-    if values is None or key.search_state == make_state(values):
+    if values is None:
         return False
-    return store_digests(key, event.entity_type, event.entity_id, values, only_from=key.search_state)
+    digests = DigestSet.of_values(values)
+    state = key.search_state or ""
+    if digests.state == state:
+        return False
+    return store_digests(key, event.entity_type, event.entity_id, digests, only_from=state)

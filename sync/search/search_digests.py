@@ -7,18 +7,23 @@ statement.
 
 import base64
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError
 
-from database.clock import read_clock
+from database.statement import Statement
+from database.write_batch import GuardFailed, WriteBatch
 from sync.models import SearchDigest
 from sync.planning.search_values import MAX_VALUES
 from webhooks.models import SubjectKey
 
 _DIGEST_BYTES = 16
 _STATE_BYTES = 16
+# An entity is written by one process at a time for each of its targets.
+_MAX_TRIES = 3
 
 
 def can_search_values() -> bool:
@@ -28,9 +33,11 @@ def can_search_values() -> bool:
 
 def make_digest(value: str, key: str) -> bytes:
     """Return the digest of a normalized value: the first 16 bytes of HMAC-SHA256."""
-    return hmac.digest(base64.urlsafe_b64decode(key), b"hub-search-1" + value.encode(), "sha256")[
-        :_DIGEST_BYTES
-    ]
+    return _digest(value, base64.urlsafe_b64decode(key))
+
+
+def _digest(value: str, key: bytes) -> bytes:
+    return hmac.digest(key, b"hub-search-1" + value.encode(), "sha256")[:_DIGEST_BYTES]
 
 
 def digests_of_all_keys(value: str) -> list[bytes]:
@@ -38,71 +45,94 @@ def digests_of_all_keys(value: str) -> list[bytes]:
     return [make_digest(value, key) for key in settings.SEARCH_KEYS]
 
 
-def make_state(values: Iterable[str]) -> str:
-    """Return the digest of a set of normalized values, which differs for another first key."""
-    key = base64.urlsafe_b64decode(settings.SEARCH_KEYS[0])
-    digests = sorted(make_digest(value, settings.SEARCH_KEYS[0]) for value in values)
-    return base64.b64encode(
-        hmac.digest(key, b"hub-search-set-1" + b"".join(digests), "sha256")[:_STATE_BYTES]
-    ).decode()
+@dataclass(frozen=True, slots=True)
+class DigestSet:
+    """The digests of the values of one entity, made with the first key, and the state that stands for them all: it
+    differs for another set, and for another first key.
+    """
+
+    values: Sequence[str]
+    digests: Sequence[bytes]
+    state: str
+
+    @classmethod
+    def of_values(cls, values: Sequence[str]) -> "DigestSet":
+        """Return the digests of normalized values."""
+        key = base64.urlsafe_b64decode(settings.SEARCH_KEYS[0])
+        digests = [_digest(value, key) for value in values]
+        state = hmac.digest(key, b"hub-search-set-1" + b"".join(sorted(digests)), "sha256")[:_STATE_BYTES]
+        return cls(values, digests, base64.b64encode(state).decode())
 
 
-ANY_STATE = "any"
+_READ_STORED = Statement(
+    """SELECT k.search_state, d.id, d.digest, d.superseded_at FROM webhooks_subjectkey k
+    LEFT JOIN sync_searchdigest d ON d.subject_id = k.id WHERE k.id = %s AND k.destroyed_at IS NULL"""
+)
+# A stored state is never empty.
+_STORE_STATE = Statement(
+    """UPDATE webhooks_subjectkey SET search_state = %s
+    WHERE id = %s AND destroyed_at IS NULL AND COALESCE(search_state, '') = %s"""
+)
+_SUPERSEDE = Statement("UPDATE sync_searchdigest SET superseded_at = {now} WHERE id = %s")
+_RESTORE = Statement("UPDATE sync_searchdigest SET superseded_at = NULL WHERE id = %s")
+_DELETE = Statement("DELETE FROM sync_searchdigest WHERE id = %s")
 
 
 def store_digests(
-    subject: SubjectKey,
-    entity_type: str,
-    entity_id: str,
-    values: Sequence[str],
-    *,
-    only_from: str | None = ANY_STATE,
+    subject: SubjectKey, entity_type: str, entity_id: str, new: DigestSet, *, only_from: str | None = None
 ) -> bool:
-    """Replace the digests of an entity by those of these values, in a transaction of its own. Returns False, having
-    written nothing, if the key of the subject was destroyed, because an erasure has removed the entity, or if the
-    stored state is not `only_from`.
+    """Replace the stored digests of an entity by these. Returns False, having written nothing, if the key of the
+    subject was destroyed, because an erasure has removed the entity; or if the stored state is not `only_from`, an
+    empty one for none; or if another process stored digests of the entity at the same time, three times.
 
-    1. Store the state, which locks the key of the subject: an erasure destroys it before or after.
-    2. Read the stored digests, and write what differs: see `_replace_digests`.
+    1. Read the stored state and digests, without a lock.
+    2. In one write batch, store the new state unless it has changed since, which locks the key of the subject: an
+       erasure destroys it before or after. The same batch writes the digests that differ.
     """
-    state = make_state(values)
-    with transaction.atomic():
-        live = SubjectKey.objects.filter(pk=subject.pk, destroyed_at=None)
-        if only_from != ANY_STATE:
-            live = live.filter(search_state=only_from)
-        if not live.update(search_state=state):
+    for _ in range(_MAX_TRIES):
+        rows = _READ_STORED.fetch_all(subject.pk)
+        if not rows:
             return False
-        row = SearchDigest(subject=subject, entity_type=entity_type, entity_id=entity_id)
-        _replace_digests(row, values)
-    subject.search_state = state
-    return True
+        state = rows[0][0] or ""
+        if only_from is not None and state != only_from:
+            return False
+        stored = {bytes(digest): (pk, at) for _, pk, digest, at in rows if pk is not None}
+        batch = WriteBatch()
+        batch.require(_STORE_STATE.bind(new.state, subject.pk, state))
+        _add_changes(batch, stored, new)
+        batch.insert(
+            *(
+                SearchDigest(
+                    digest=digest, subject_id=subject.pk, entity_type=entity_type, entity_id=entity_id
+                )
+                for digest in new.digests
+                if digest not in stored
+            )
+        )
+        try:
+            batch.run()
+        except (GuardFailed, IntegrityError):
+            continue
+        subject.search_state = new.state
+        return True
+    return False
 
 
-def _replace_digests(row: SearchDigest, values: Sequence[str]) -> None:
-    """Insert the digests of new values, mark those of lost ones as former, and delete those of older keys, and the
-    oldest former ones beyond twelve of the subject. `row`: the subject and the entity. One statement reads the stored
-    digests; the others are sent only for what differs.
+def _add_changes(batch: WriteBatch, stored: Mapping[bytes, tuple[int, Any]], new: DigestSet) -> None:
+    """Mark the digests of lost values as former, restore those of values that are back, and delete those of older keys,
+    and the oldest former ones beyond twelve of the subject. `stored`: key of the row and time of its loss, by digest.
     """
-    first, *older = settings.SEARCH_KEYS
-    current = [make_digest(value, first) for value in values]
-    replaced = {make_digest(value, key) for value in values for key in older}
-    own, now = SearchDigest.objects.filter(subject=row.subject_id), read_clock()
-    stored = {bytes(digest): (pk, at) for digest, pk, at in own.values_list("digest", "pk", "superseded_at")}
-    kept = {digest: place for digest, place in stored.items() if digest not in replaced}
-    former = sorted(
-        ((at or now, pk) for digest, (pk, at) in kept.items() if digest not in current), reverse=True
-    )
-    former_keys = [pk for _, pk in former[: MAX_VALUES - len(current)]]
-    lost = [pk for pk, at in kept.values() if at is None and pk in former_keys]
-    back = [pk for digest, (pk, at) in kept.items() if at is not None and digest in current]
-    surplus = {pk for pk, _ in stored.values()} - {kept[one][0] for one in current if one in kept}
-    for keys, at in ((lost, now), (back, None)):
-        if keys:
-            own.filter(pk__in=keys).update(superseded_at=at)
-    if unwanted := surplus - set(former_keys):
-        own.filter(pk__in=unwanted).delete()
-    SearchDigest.objects.bulk_create(
-        SearchDigest(digest=digest, subject=row.subject, entity_type=row.entity_type, entity_id=row.entity_id)
-        for digest in current
-        if digest not in kept
+    current = set(new.digests)
+    replaced = {make_digest(value, key) for value in new.values for key in settings.SEARCH_KEYS[1:]}
+    former = [(at, pk) for digest, (pk, at) in stored.items() if digest not in current | replaced]
+    # What is lost now is newer than what was lost before.
+    former.sort(key=lambda row: (row[0] is None, row[0] or "", row[1]), reverse=True)
+    kept = former[: MAX_VALUES - len(current)]
+    unwanted = [pk for _, pk in former[len(kept) :]]
+    unwanted += [pk for digest, (pk, _) in stored.items() if digest in replaced - current]
+    back = [pk for digest, (pk, at) in stored.items() if digest in current and at is not None]
+    batch.execute(
+        *(_SUPERSEDE.bind(pk) for at, pk in kept if at is None),
+        *(_RESTORE.bind(pk) for pk in back),
+        *(_DELETE.bind(pk) for pk in unwanted),
     )

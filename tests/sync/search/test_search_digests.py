@@ -15,7 +15,9 @@ from sync.housekeeping.batch_deletion import delete_events
 from sync.housekeeping.retention_rules import prune_expired
 from sync.models import Connection, Mapping, Route, SearchDigest
 from sync.planning.search_values import MAX_VALUES, normalize_value
+from sync.search import search_digests
 from sync.search.person_search import Hits, find_by_value
+from sync.search.search_digests import DigestSet, store_digests
 from tests.support.builders.erasure import InventedPerson, confirmed_erasure
 from tests.support.database.query_plans import recorded_statements
 from tests.support.hub import ANNA, EXAMPLE, Hub, new_sealing_key
@@ -121,6 +123,46 @@ def test_an_entity_has_twelve_digests_at_most(hub: Hub) -> None:
     assert SearchDigest.objects.count() == MAX_VALUES
     assert ids(find_by_value("Namea")) == []
     assert ids(find_by_value("Nameg")) == ids(find_by_value("Nameh")) == [ANNA]
+
+
+@pytest.mark.promise("I19")
+def test_an_erasure_between_reading_and_storing_leaves_no_digest(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holds that the key of the subject is looked at again by the statement that stores."""
+    deliver(hub)
+    key, compare = SubjectKey.objects.get(), search_digests._add_changes
+
+    def erase_first(*arguments: Any) -> None:
+        compare(*arguments)
+        run_erasure(confirmed_erasure(InventedPerson(ANNA, "Anna", "anna.aalto@example.com")))
+
+    monkeypatch.setattr(search_digests, "_add_changes", erase_first)
+    assert not store_digests(key, "USER", ANNA, DigestSet.of_values(["koski"]))
+    assert not SearchDigest.objects.exists()
+
+
+def test_what_another_process_stored_meanwhile_is_read_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holds that two processes never store digests of one entity that fit neither set."""
+    deliver(hub)
+    key, compare, others = SubjectKey.objects.get(), search_digests._add_changes, [["koski"], ["virtanen"]]
+
+    def store_another_first(*arguments: Any) -> None:
+        compare(*arguments)
+        if others:
+            assert store_digests(key, "USER", ANNA, DigestSet.of_values(others.pop()))
+
+    monkeypatch.setattr(search_digests, "_add_changes", store_another_first)
+    assert store_digests(key, "USER", ANNA, DigestSet.of_values(["salo"]))
+    hits = {name: find_by_value(name).hits for name in ("salo", "koski", "virtanen", "aalto")}
+    assert {name: [hit.is_former for hit in found] for name, found in hits.items()} == {
+        "salo": [False],
+        "koski": [True],
+        "virtanen": [True],
+        "aalto": [True],
+    }
 
 
 @pytest.mark.promise("I19")
