@@ -115,10 +115,14 @@ def find_unindexed_statements(connection: Any, seen: list[SeenStatement]) -> dic
 
 
 def pretend_that_tables_are_large(connection: Any) -> None:
-    """Set PostgreSQL's statistics to a million rows a table, until the transaction is rolled back."""
+    """Set PostgreSQL's statistics to a million rows a table, until the transaction is rolled back. Those of columns go:
+    autovacuum makes them of what the tests before this one have stored.
+    """
     if connection.vendor == "postgresql":
         connection.cursor().execute(
             "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+            "DELETE FROM pg_statistic USING pg_class"
+            " WHERE pg_class.oid = starelid AND relnamespace = current_schema()::regnamespace;"
             "UPDATE pg_class SET reltuples = 1000000, relpages = 1"
             " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
         )
