@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -118,15 +119,32 @@ def compare_view(request: HttpRequest) -> HttpResponse:
     try:
         form = _read_form(request)
     except InvalidMapping:
-        return _render(request, None, ())
-    if request.method != "POST" or not form.is_valid():
-        return _render(request, form, ())
+        return _render(request, None)
+    if request.method != "POST":
+        return _render(request, form)
+    return _render(request, form, **compare_context(request, form))
+
+
+def compare_context(request: HttpRequest, form: CompareForm) -> dict[str, Any]:
+    """Fetch both sides of what the form names, and return the values for the template `_compare_results.html`; with a
+    reason also the values. Nothing is fetched if the form is not valid.
+    """
+    if not request.user.has_perms(PERMISSIONS):
+        raise PermissionDenied
+    if not form.is_valid():
+        return {}
     reveal = RevealForm(request.POST) if "reveal" in request.POST else None
     shows_values = reveal is not None and reveal.is_valid() and _record_reveal(request, form, reveal)
     pairs = tuple(
         _describe(one, request, is_masked=not shows_values) for one in _compare(request, form.cleaned_data)
     )
-    return _render(request, form, pairs, reveal=reveal or RevealForm(), shows_values=shows_values)
+    may_reveal = request.user.has_perm(CONTENTS) and not shows_values
+    can_reveal = may_reveal and any(pair.change and pair.change.fields for pair in pairs)
+    return {
+        "pairs": pairs,
+        "was_asked": True,
+        "reveal_form": (reveal or RevealForm()) if can_reveal else None,
+    }
 
 
 def _read_form(request: HttpRequest) -> CompareForm:
@@ -237,23 +255,12 @@ def _problem(code: str, route: Route) -> CodeTexts:
     return describe_code(code, system.name)
 
 
-def _render(
-    request: HttpRequest,
-    form: CompareForm | None,
-    pairs: tuple[ComparedPair, ...],
-    *,
-    reveal: RevealForm | None = None,
-    shows_values: bool = False,
-) -> TemplateResponse:
-    may_reveal = request.user.has_perm(CONTENTS) and not shows_values
+def _render(request: HttpRequest, form: CompareForm | None, **results: Any) -> TemplateResponse:
     context = {
         **admin.site.each_context(request),
         "title": _("Compare now"),
         "compare_form": form,
-        "pairs": pairs,
-        "was_asked": form is not None and form.is_bound and form.is_valid(),
-        "reveal_form": reveal
-        if may_reveal and any(pair.change and pair.change.fields for pair in pairs)
-        else None,
+        "compare_url": reverse("admin:webhooks_entity_compare"),
+        **results,
     }
     return TemplateResponse(request, "console/entities/compare.html", context)

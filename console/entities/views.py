@@ -12,9 +12,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.base.forms import parse_pk
+from console.entities.compare_now import CompareForm, compare_context
 from console.entities.page import EntityPage, EntityQuery, build_entity_page, known_types
 from console.permissions import CONTENTS, MAY_COMPARE
 from console.ui.links import audit_log_url, entity_search_term, entity_url
+from sync.planning.mapping_declaration import InvalidMapping
 from sync.search.event_filter import NEEDS_ATTENTION
 from sync.search.time_ranges import InvalidFilter
 from webhooks.models import is_erased
@@ -36,14 +38,14 @@ _PART_PERMISSIONS = {
 
 
 def entity_view(request: HttpRequest) -> HttpResponse:
-    """Show the page for `?type=USER&id=…`.
+    """Show the page for `?type=USER&id=…`. A POST fetches both sides now and shows on the page what differs.
 
     Without a type, the type under which the id is known is used; without an id, the search box is shown.
     """
     if not request.user.has_perm("webhooks.view_event"):
         raise PermissionDenied
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD"])
+    if request.method not in ("GET", "HEAD", "POST"):
+        return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
     query = _parse_query(request)
     if not query.entity_id:
         return redirect("admin:find")
@@ -61,7 +63,24 @@ def entity_view(request: HttpRequest) -> HttpResponse:
         return redirect(entity_url(query.entity_type, query.entity_id))
     urls = _page_urls(page)
     shown = {"page": page, "query": query, "types": types, "may_compare": may["compare"]}
+    if request.method == "POST":
+        shown |= _compare(request, query, urls["own_url"])
     return _render_page(request, _page_title(page), **urls, **shown)
+
+
+def _compare(request: HttpRequest, query: EntityQuery, own_url: str) -> dict[str, Any]:
+    """Compare the entity in both systems now."""
+    values = {**request.POST.dict(), "type": query.entity_type, "id": query.entity_id, "subject": "entity"}
+    try:
+        form = CompareForm(values)
+    except InvalidMapping:
+        return {"was_asked": True}
+    return {
+        "was_asked": True,
+        "compare_form": form,
+        "compare_url": own_url,
+        **compare_context(request, form),
+    }
 
 
 def _parse_query(request: HttpRequest) -> EntityQuery:

@@ -50,6 +50,20 @@ def test_an_entity_without_events_is_compared(hub: Hub) -> None:
     assert user not in str([begun, ended])
 
 
+def test_the_page_of_a_person_shows_both_systems(hub: Hub) -> None:
+    """Holds that its button shows the result beside the history, with a reason the values, and not for everybody."""
+    user, support, auditor = differing(hub), logged_in("support"), logged_in("auditor")
+    address = f"/admin/webhooks/entity/?type=USER&id={user}"
+    page = support.post(address)
+    assert "The record differs. Made equal, it will be updated." in visible_text(page)
+    assert "Events" in visible_text(page)
+    assert MOVED not in text_of(page)
+    assert MOVED in text_of(support.post(address, {"reveal": "1", "reason": "he called"}))
+    assert [entry["details"]["reason"] for entry in entries("compare.revealed")] == ["he called"]
+    assert auditor.post(address).status_code == 403
+    assert len(entries("compare.begun")) == 2
+
+
 def test_values_are_shown_after_a_reason(hub: Hub) -> None:
     """Holds that a reveal is recorded before it is shown, and needs the permission."""
     user, support = differing(hub), logged_in("support")
