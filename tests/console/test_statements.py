@@ -61,11 +61,13 @@ def add_rows(route: Route, bulk: PersonRequest, first: int, last: int) -> None:
         waits = {"state": "retrying", "code": "target-unavailable", "entity_id": "U"}
         a_delivery(an_event(2_000 + number, received_at=now, **waits), route, due_at=now)
         a_call(an_attempt(Delivery.objects.earliest("pk"), 3 + number))
-        a_receipt(dead, received_at=now)
+        # Requests and refusals by turns, so that the newest of a source are of both kinds.
+        at = now - timedelta(seconds=60 - number)
+        a_receipt(dead, received_at=at)
         a_difference(a_comparison(route), number)
         oldest = Comparison.objects.earliest("pk")
         a_difference(oldest, 1_000 + number, delivery_state="held", code="held")
-        a_refusal(at=now)
+        a_refusal(at=at)
     refresh_failure_groups()
 
 
