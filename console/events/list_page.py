@@ -28,7 +28,6 @@ from console.events.row_details import NO_DETAILS, RowDetails, load_row_details
 from console.events.saved_views import saved_views
 from console.permissions import CONTENTS
 from console.ui.event_filters import EVENT_FILTERS
-from console.ui.event_names import event_name
 from console.ui.filter_set import FilteredPage
 from console.ui.filters import FilterChip, ViewTab
 from console.ui.formatting import long_duration, time_until
@@ -56,10 +55,6 @@ class EventRow:
     explanation: str = ""
     name: str = ""
     fields: Sequence[str] = ()
-
-    @property
-    def title(self) -> str:
-        return event_name(self.event.event_type, self.event.entity_type)
 
     @property
     def short_reference(self) -> str:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from console.ui.event_filters import count_events_text
+from console.ui.event_names import event_name
 from console.ui.outcome_texts import describe_code, render_pill, render_state_pill
 from sync.models import (
     RESULTLESS_OUTCOMES,
@@ -42,7 +43,7 @@ class ReplayResult:
 
     @property
     def words(self) -> str:
-        return event_name(self.event) if self.event else _("one event")
+        return name_with_entity(self.event) if self.event else _("one event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ class ReplayedEventRow:
     at: datetime
 
 
-def event_name(event: Event) -> str:
-    return f"{event.event_type} {event.entity_type}, {event.entity_id}"
+def name_with_entity(event: Event) -> str:
+    return f"{event_name(event.event_type, event.entity_type)}, {event.entity_id}"
 
 
 def is_single(replay: PersonRequest) -> bool:

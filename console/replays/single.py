@@ -19,6 +19,7 @@ from console.payloads.content import ChangeTable, planned_change_table
 from console.payloads.masking import mask_message
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
+from console.ui.event_names import event_name
 from console.ui.outcome_texts import (
     advise_after_cause,
     describe_code,
@@ -111,8 +112,8 @@ def single_replay_context(
         with transaction.atomic():
             record_action(request, event.stream, "preview.revealed")
     return {
-        "title": _("Replay %(kind)s for %(entity)s?")
-        % {"kind": f"{event.event_type} {event.entity_type}", "entity": event.entity_id},
+        "title": _("Replay “%(kind)s” for %(entity)s?")
+        % {"kind": event_name(event.event_type, event.entity_type), "entity": event.entity_id},
         "event": event,
         "previews": previews,
         "newer": _newer_applied_event(deliveries),

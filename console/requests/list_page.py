@@ -17,7 +17,7 @@ from console.requests.results import RESULT_NAMES, reason_text, render_result, r
 from console.ui.event_filters import source_options
 from console.ui.filter_set import FilteredPage, FilterSet
 from console.ui.filters import Filter, TimeFilter
-from webhooks.models import Receipt, Refusal, Source
+from webhooks.models import Event, Receipt, Refusal, Source
 
 
 def _result_options() -> list[tuple[str, str]]:
@@ -38,14 +38,14 @@ REQUEST_FILTERS = FilterSet(
 class RequestRow:
     """One row of the list of requests.
 
-    `times` is the number of refusals that share it. `system` is the name of the system that its code is about, if it is
-    about one.
+    `times` is the number of refusals that share it. `event`: of a request with one, for people who may see events.
+    `system` is the name of the system that its code is about, if it is about one.
     """
 
     row: Receipt | Refusal
     source_name: str
     url: str
-    event_url: str
+    event: Event | None
     system: str
 
     @property
@@ -67,11 +67,6 @@ class RequestRow:
     @property
     def size(self) -> str:
         return size_text(self.row.size)
-
-    @property
-    def event_ending(self) -> str:
-        """Return the end of the event's reference: enough to tell two rows apart."""
-        return self.row.reference[-6:] if isinstance(self.row, Receipt) else ""
 
     @property
     def event_count(self) -> int | None:
@@ -134,14 +129,8 @@ def request_rows(
             row,
             str(sources.get(row.source_id or 0, _("unknown"))),
             reverse(f"admin:webhooks_{row._meta.model_name}_change", args=[row.pk]),
-            _event_url(row) if with_events else "",
+            row.event if with_events and isinstance(row, Receipt) else None,
             systems.get((row.event_id or 0, row.code), "") if isinstance(row, Receipt) else "",
         )
         for row in rows
     ]
-
-
-def _event_url(row: Receipt | Refusal) -> str:
-    if isinstance(row, Refusal) or row.event_id is None:
-        return ""
-    return reverse("admin:webhooks_event_change", args=[row.event_id])

@@ -17,6 +17,7 @@ from console.settings.mappings.words import DiffLine
 from console.settings.pause import render_activity_pill
 from console.ui import formatting, outcome_texts
 from console.ui.comparison_texts import render_compared
+from console.ui.event_names import event_name, render_event_link
 from console.ui.outcome_texts import render_pill
 from console.ui.stored_failures import translate_failure
 from sync.models import Delivery, FailureGroup, FailureGroupState, PersonRequest
@@ -82,6 +83,8 @@ def compared(at: datetime | None) -> SafeString:
     return render_compared(at, timezone.now())
 
 
+register.filter("event_name", event_name)
+register.simple_tag(render_event_link, name="event_link")
 register.filter("state_pill", outcome_texts.render_state_pill)
 register.filter("short_state_pill", outcome_texts.render_short_state_pill)
 

@@ -266,7 +266,7 @@ def test_a_copied_command_holds_no_secret_and_no_value_even_while_revealed(suppo
 def test_the_page_leads_back_to_the_list_it_was_opened_from(support: Client) -> None:
     event = a_failed_event()
     listed = text_of(support.get(f"{LIST}?state=dead&event_type=UPDATE"))
-    (link,) = re.findall(r'data-open href="([^"]+)"', listed)
+    (link,) = re.findall(r'<a [^>]*href="([^"]+)"[^>]* data-open>', listed)
     page = text_of(support.get(html.unescape(link)))
     assert f'<a href="{LIST}?state=dead&amp;event_type=UPDATE">← Events</a>' in page
     assert (

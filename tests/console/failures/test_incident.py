@@ -46,7 +46,7 @@ def test_an_incident_shows_its_trend_and_who_is_affected(group: FailureGroup) ->
     bars = answer.context["incident"].chart.bars
     assert sum(bar.hour.failed for bar in bars) == 4
     assert 10 <= len(bars) <= incident.MAX_BARS
-    assert re.search(r"USR-1 2 UPDATE USER .* USR-2 1 ", page), "the newest first, each person once"
+    assert re.search(r"USR-1 2 User updated .* USR-2 1 ", page), "the newest first, each person once"
 
 
 def test_all_pages_say_the_same_number_of_open_failures(group: FailureGroup) -> None:

@@ -41,7 +41,7 @@ def test_the_selection_is_confirmed_started_and_listed_in_its_own_words(support:
     assert "differs" in page
     assert "planned again one by one" in page
     assert "E1" in page
-    assert "UPDATE USER" in page
+    assert "User updated" in page
     terms = {"reason": REASON, "pace": "normal", "pauses": "on"}
     answer = support.post(f"{PERSON_REQUEST}{selection.uuid}/confirm/", terms, follow=True)
     assert "<h1>Make 2 differences equal</h1>" in text_of(answer)
@@ -82,4 +82,4 @@ def test_an_event_that_was_made_says_what_made_it_and_has_no_request(hub: Hub) -
     for words in ("Webhook requests and responses", "not signed", "SHA-256", "received"):
         assert words not in page, words
     single = text_of(support.get(f"{PERSON_REQUEST}{PersonRequest.objects.get().pk}/change/"))
-    assert "<h1>Make equal: UPDATE USER, E1</h1>" in single
+    assert "<h1>Make equal: User updated, E1</h1>" in single
