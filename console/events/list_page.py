@@ -23,7 +23,7 @@ from console.events.list_query import (
     fetch_events,
     has_events,
 )
-from console.events.list_views import search_sentence, view_tabs
+from console.events.list_views import view_tabs
 from console.events.row_details import NO_DETAILS, RowDetails, load_row_details
 from console.events.saved_views import saved_views
 from console.permissions import CONTENTS
@@ -70,17 +70,12 @@ class EventList(FilteredPage):
     without each of which there would be events.
     """
 
-    event_filter: EventFilter
     count: str
     headline: str
     tabs: Sequence[ViewTab]
     columns: Sequence[ColumnChoice]
     newest: str
     excluding: Sequence[FilterChip]
-
-    @property
-    def search_sentence(self) -> str:
-        return search_sentence(self.event_filter.search_match)
 
     @property
     def suffix(self) -> str:
@@ -105,7 +100,6 @@ def build_event_list(request: HttpRequest) -> EventList:
     fields = asked.page_fields(page, figures.values)
     return EventList(
         **fields,
-        event_filter=asked.resolved,
         rows=[_event_row(event, details.get(event.pk, NO_DETAILS), now) for event in page.rows],
         count=_count_label(asked.resolved, page, figures),
         headline=_headline(figures, now),

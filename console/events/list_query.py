@@ -6,8 +6,8 @@ from operator import or_
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
 from django.utils.translation import gettext, ngettext
 
 from console.base.damaged_rows import load_rows
@@ -20,8 +20,7 @@ COUNT_LIMIT = 1_000
 
 
 def fetch_events(event_filter: EventFilter, page_request: PageRequest) -> KeysetPage:
-    """Fetch a page of at most 50 events, by one statement, or two if several indexes find them. Raises DamagedValue if
-    one cannot be read.
+    """Fetch a page of at most 50 events, by one statement. Raises DamagedValue if one cannot be read.
 
     Each event carries `attempt_count`, `next_at`, `was_replayed`, `is_paused`, and of the delivery that decided its
     state the key `route_key` of the route and the names `identity` and `target` of the connections.
@@ -36,12 +35,14 @@ def _fetch_rows(event_filter: EventFilter, condition: Q, order: Sequence[str], l
     ]
     if len(parts) == 1:
         return load_rows(_annotate_deliveries(parts[0]))
-    keys = _first_keys(parts, order, limit)
-    return load_rows(_annotate_deliveries(Event.objects.filter(pk__in=keys).order_by(*order)))
+    events = Event.objects.filter(pk__in=_first_keys(parts, order, limit)).order_by(*order)
+    return load_rows(_annotate_deliveries(events))
 
 
-def _first_keys(parts: Sequence[QuerySet[Event]], order: Sequence[str], limit: int) -> list[int]:
-    """Return the keys of the first events of several sorted parts, by one statement that reads each by its index."""
+def _first_keys(parts: Sequence[QuerySet[Event]], order: Sequence[str], limit: int) -> RawSQL | list[int]:
+    """Return a subquery of the keys of the first events of several sorted parts, which reads each part by its index; an
+    empty list if no part can have any.
+    """
     selects, params = [], list[Any]()
     for part in parts:
         try:
@@ -53,14 +54,12 @@ def _first_keys(parts: Sequence[QuerySet[Event]], order: Sequence[str], limit: i
     if not selects:
         return []
     way = "DESC" if order[0].startswith("-") else "ASC"
-    with connection.cursor() as cursor:
-        # Texts of this module and of the ORM; values are parameters.
-        cursor.execute(
-            f"SELECT id FROM ({' UNION ALL '.join(selects)}) AS parts "  # noqa: S608
-            f"ORDER BY received_at {way}, id {way} LIMIT %s",
-            [*params, limit],
-        )
-        return [key for (key,) in cursor.fetchall()]
+    # Texts of this module and of the ORM; values are parameters.
+    return RawSQL(  # noqa: S611
+        f"SELECT id FROM ({' UNION ALL '.join(selects)}) AS parts "  # noqa: S608
+        f"ORDER BY received_at {way}, id {way} LIMIT %s",
+        (*params, limit),
+    )
 
 
 def _annotate_deliveries(events: QuerySet[Event]) -> QuerySet[Any]:

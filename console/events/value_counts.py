@@ -5,15 +5,15 @@ order. Each number then reads at most `COUNT_LIMIT` + 1 rows.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connection
-from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Case, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Cast
 
 from console.events import list_query
+from console.events.count_statement import CountStatement
 from console.ui.event_filters import EVENT_FILTERS, STATES_WITH_REASONS, state_of_reason
 from console.ui.filters import FilterParams, ValueCounts
 from sync.search.event_filter import EVENT_TYPES, LISTING_PARAMS, OTHER_TYPE, EventFilter
@@ -27,9 +27,7 @@ _COLUMNS: Mapping[str, str] = {
     "event_type": "event_type",
     "source": "source__slug",
 }
-# Between the name of a filter and the state of a part of its events.
-_PART = ":"
-Row = tuple[str, str, int]
+_SOURCES = "sources"
 
 
 class _RowCount(Subquery):
@@ -38,57 +36,73 @@ class _RowCount(Subquery):
 
 
 @dataclass(slots=True)
-class CountStatement:
-    """One statement that counts several things. Its rows are a name, a value and a number."""
+class ValueCounter:
+    """Counts the events by the values of the filters of a list, as parts of a statement.
 
-    parts: list[str] = field(default_factory=list)
-    params: list[Any] = field(default_factory=list)
-
-    def add_number(self, name: str, number: str, rows: QuerySet[Any], value: str = "") -> None:
-        """Add a number about these rows, which are read in a subquery."""
-        # `number` is a text of this package.
-        self._add(f"SELECT %s, %s, {number} FROM ({{}}) AS part", (name, value), rows)  # noqa: S608
-
-    def add_groups(self, name: str, rows: QuerySet[Any]) -> None:
-        """Add the number of these rows by their only column, `value`."""
-        self._add("SELECT %s, value, COUNT(*) FROM ({}) AS part GROUP BY value", (name,), rows)
-
-    def add_pairs(self, name: str, rows: QuerySet[Any]) -> None:
-        """Add these rows, whose columns are `value` and `number`."""
-        self._add("SELECT %s, value, number FROM ({}) AS part", (name,), rows)
-
-    def _add(self, text: str, params: Sequence[Any], rows: QuerySet[Any]) -> None:
-        """Add a part. Its texts are of this package and of the ORM. Rows that cannot exist add none."""
-        try:
-            sql, inner = rows.query.sql_with_params()
-        except EmptyResultSet:
-            return
-        self.parts.append(text.format(sql))
-        self.params += [*params, *inner]
-
-    def run(self) -> list[Row]:
-        """Return the rows of all parts."""
-        with connection.cursor() as cursor:
-            cursor.execute(" UNION ALL ".join(self.parts), self.params)
-            rows: list[Row] = cursor.fetchall()
-        return rows
-
-
-def add_value_counts(statement: CountStatement, params: FilterParams, event_filter: EventFilter) -> list[str]:
-    """Add the counts by value of each filter of a list that an index can count. `params`: the filters in its address.
-
-    Returns the names of these filters.
+    `bases`: the other filters of the list, for each filter that an index can count. `groups`: the parts that count a
+    filter, each with the state of its events. `states`: the part that counts the events of a state.
     """
-    counted = []
+
+    statement: CountStatement
+    bases: Mapping[str, EventFilter]
+    groups: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+
+    def add_counts(self) -> None:
+        """Add the counts to the statement, and the names of all sources."""
+        exact = {name: base for name, base in self.bases.items() if base.filters_only_by_time}
+        self.statement.add_rows(_SOURCES, _sources(exact.get("source")))
+        for name, base in self.bases.items():
+            # Each state and each source has an index of its own, which counts it exactly up to the limit.
+            if not (name in exact and name in ("state", "source")):
+                self.groups[name] = [
+                    (self.statement.group_events(part, _COLUMNS[name]), part.state)
+                    for part in _parts_by_index(name, base)
+                ]
+        # After the reasons, which count the events of three states.
+        if base := exact.get("state"):
+            self.states = {
+                state.value: self.statement.count_events(base.with_state(state)) for state in State
+            }
+
+    def read_counts(self) -> dict[str, ValueCounts]:
+        """Return the counts by value of each filter that was counted, once the statement has run."""
+        counts, limit = {name: self._read_groups(name) for name in self.groups}, list_query.COUNT_LIMIT
+        if self.states:
+            numbers = {state: self.statement.total(part) for state, part in self.states.items()}
+            counts["state"] = ValueCounts(numbers, limit)
+        names, numbers = self.statement.texts(_SOURCES), self.statement.numbers(_SOURCES)
+        known = counts.get("source") or ValueCounts(numbers, limit, is_complete=bool(numbers))
+        counts["source"] = replace(known, texts=dict(sorted(names.items())))
+        return counts
+
+    def _read_groups(self, name: str) -> ValueCounts:
+        numbers, limit, is_complete = Counter[str](), list_query.COUNT_LIMIT, True
+        for part, state in self.groups[name]:
+            is_complete = is_complete and self.statement.total(part) <= limit
+            for value, number in self.statement.numbers(part).items():
+                if name == "code" and state and state_of_reason(value) not in ("", state):
+                    continue
+                known = name != "event_type" or value in EVENT_TYPES
+                numbers[value if known else OTHER_TYPE] += number
+        return ValueCounts(numbers, limit, is_complete=is_complete)
+
+
+def count_values(statement: CountStatement, params: FilterParams, event_filter: EventFilter) -> ValueCounter:
+    """Add the counts by value of each filter of a list that an index can count. `params`: its filters, as the address
+    has them.
+    """
+    bases = {}
     for one in EVENT_FILTERS.filters:
         if one.name in LISTING_PARAMS:
             others = one.params_without(params)
             values: dict[str, Any] = {name: others.get(name, "") for name in LISTING_PARAMS}
             base = replace(event_filter, **values)
             if _is_countable(base):
-                _add_counts(statement, one.name, base)
-                counted.append(one.name)
-    return counted
+                bases[one.name] = base
+    counter = ValueCounter(statement, bases)
+    counter.add_counts()
+    return counter
 
 
 def _is_countable(base: EventFilter) -> bool:
@@ -96,24 +110,17 @@ def _is_countable(base: EventFilter) -> bool:
     return not by_deliveries and list_query.is_counted_by_one_index(base)
 
 
-def _add_counts(statement: CountStatement, name: str, base: EventFilter) -> None:
-    limit, is_only_timed = list_query.COUNT_LIMIT + 1, base.filters_only_by_time
-    keys = Event.objects.order_by().values("pk")
-    # Each state and each source has an index of its own, which counts it exactly up to the limit.
-    if is_only_timed and name == "state":
-        for state in State:
-            rows = base.with_state(state).apply_to(keys)[:limit]
-            statement.add_number("state", "COUNT(*)", rows, state.value)
-    elif is_only_timed and name == "source":
-        rows = base.apply_to(keys.filter(source=OuterRef("pk")))[:limit]
-        sources = Source.objects.order_by("pk").annotate(value=F("slug"), number=_RowCount(rows))
-        statement.add_pairs("source", sources.values("value", "number")[: MAX_SOURCES + 1])
-    else:
-        # The values of the newest events: all of them, if there are not more than the limit.
-        for part in _parts_by_index(name, base):
-            rows = part.apply_to(Event.objects.order_by("-received_at", "-pk"))
-            values = rows.values(value=F(_COLUMNS[name]))[:limit]
-            statement.add_groups(f"{name}{_PART}{part.state}", values)
+def _sources(base: EventFilter | None) -> QuerySet[Any]:
+    """Return slug and name of all sources, and the number of their events; none of more sources than are counted, or
+    without a filter by time alone.
+    """
+    number: Any = Cast(Value(None), IntegerField())
+    total = _RowCount(Source.objects.order_by().values("pk")[: MAX_SOURCES + 1])
+    if base is not None:
+        events = base.apply_to(Event.objects.order_by().filter(source=OuterRef("pk")).values("pk"))
+        number = Case(When(total__lte=MAX_SOURCES, then=_RowCount(events[: list_query.COUNT_LIMIT + 1])))
+    sources = Source.objects.order_by().alias(total=total)
+    return sources.annotate(value=F("slug"), number=number, text=F("name")).values("value", "number", "text")
 
 
 def _parts_by_index(name: str, base: EventFilter) -> list[EventFilter]:
@@ -121,22 +128,3 @@ def _parts_by_index(name: str, base: EventFilter) -> list[EventFilter]:
     if name == "code" and not base.state:
         return [base.with_state(state) for state in STATES_WITH_REASONS] if not base.source else []
     return list_query.split_by_index(base)
-
-
-def read_value_counts(names: Iterable[str], rows: Iterable[Row]) -> dict[str, ValueCounts]:
-    """Return the counts by value of the filters with these names, from the rows of the statement."""
-    numbers, totals = {name: Counter[str]() for name in names}, Counter[str]()
-    for part, value, number in rows:
-        name, _, state = part.partition(_PART)
-        totals[part] += number
-        if name == "code" and state and state_of_reason(value) not in ("", state):
-            continue
-        known = name != "event_type" or value in EVENT_TYPES
-        numbers[name][value if known else OTHER_TYPE] += number
-    limit = list_query.COUNT_LIMIT
-    cut = {part.partition(_PART)[0] for part, total in totals.items() if _PART in part and total > limit}
-    return {
-        name: ValueCounts(counts, limit, is_complete=name not in cut)
-        for name, counts in numbers.items()
-        if not (name == "source" and len(counts) > MAX_SOURCES)
-    }

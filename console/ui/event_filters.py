@@ -78,14 +78,14 @@ EVENT_FILTERS = FilterSet(
         Filter("source", gettext_lazy("Source"), source_options, takes_several=True),
         Filter("entity_id", gettext_lazy("Entity")),
         TimeFilter("received", gettext_lazy("Received")),
-        Filter("q"),
+        # What the search box of the list once sent: links, saved views and exports have it.
+        Filter("q", gettext_lazy("Searched for")),
     ),
     resolve_filter,
 )
 _LABELS: Mapping[str, object] = {one.name: one.label for one in EVENT_FILTERS.filters} | {
     "received_from": gettext_lazy("Received from"),
     "received_to": gettext_lazy("Received before"),
-    "q": gettext_lazy("Searched for"),
 }
 
 

@@ -25,12 +25,13 @@ PERIOD_LABELS: Mapping[str, object] = {
 @dataclass(frozen=True, slots=True)
 class ValueCounts:
     """The number of rows by value of one filter. `limit`: a count above it is only known to be larger. `is_complete`:
-    no other value occurs.
+    no other value occurs. `texts`: of all values, if they were read with the counts.
     """
 
     counts: Mapping[str, int]
     limit: int
     is_complete: bool = True
+    texts: Mapping[str, str] | None = None
 
     def count_text(self, value: str) -> str:
         """Return the number of rows with a value, or with one of several: `71`, `1,000+`; empty if it is not known."""
@@ -125,7 +126,7 @@ class Filter:
         chosen = params.get(self.name, "")
         if not self.label or not (chosen or self.options):
             return None
-        texts = dict(self.options() if self.options else [(chosen, chosen)])
+        texts = self._texts_of_values(chosen, counts)
         ticked, is_excluded = split_values(chosen) if self.takes_several else ((chosen,), False)
         options = [
             FilterOption(
@@ -147,6 +148,11 @@ class Filter:
             build_query({**params, self.name: ""}),
             other_params=self.params_without(params) if self.takes_several else None,
         )
+
+    def _texts_of_values(self, chosen: str, counts: ValueCounts | None) -> Mapping[str, str]:
+        if counts is not None and counts.texts is not None:
+            return counts.texts
+        return dict(self.options() if self.options else [(chosen, chosen)])
 
     def params_without(self, params: FilterParams) -> dict[str, str]:
         """Return the parameters without this filter, and without what its chosen value implied."""

@@ -153,12 +153,13 @@ class EventFilter:
         return ~condition if is_excluded else condition
 
     def _came_from_source(self) -> Q:
-        # The keys, not a join: the index on source and time answers this in order.
+        # Keys, not a join: the index on source and time answers this in order.
         slugs, is_excluded = split_values(self.source)
-        keys = list(Source.objects.filter(slug__in=slugs).values_list("pk", flat=True))
-        if is_excluded:
-            return ~Q(source_id__in=keys)
-        return Q(source_id=keys[0]) if len(keys) == 1 else Q(source_id__in=keys)
+        sources = Source.objects.order_by().filter(slug__in=slugs).values("pk")
+        if len(slugs) == 1 and not is_excluded:
+            return Q(source_id=sources[:1])
+        condition = Q(source_id__in=[source["pk"] for source in sources])
+        return ~condition if is_excluded else condition
 
     def _delivery_conditions(self) -> Iterator[Q]:
         if self.target:

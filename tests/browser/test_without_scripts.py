@@ -67,10 +67,6 @@ def test_the_list_is_filtered_and_the_view_saved_shared_and_removed(log_in: LogI
     browser.press(".tabs a:has-text('Failed ones')")
     send(browser, ".tabs form.at-end")
     assert not SavedView.objects.exists()
-    browser.type("[name=q]", ANNA)
-    browser.find("[name=q]").press("Enter")
-    browser.find(".found").wait_for()
-    assert f"All events of the entity {ANNA}." in browser.text
 
 
 def test_contents_are_revealed_and_the_event_replayed(log_in: LogIn, hub: Hub) -> None:
