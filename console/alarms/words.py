@@ -31,14 +31,18 @@ _SUBJECT_LINKS = {
         gettext_lazy("Open the comparison"),
     ),
 }
-_EVENT_LIST = "admin:webhooks_event_changelist"
 _KIND_LINKS = {
-    AlarmKind.DELIVERIES_LATE: (_EVENT_LIST, "", "webhooks.view_event", gettext_lazy("Show the events")),
-    AlarmKind.DELIVERIES_DEAD: (
-        _EVENT_LIST,
-        "?state=dead",
+    AlarmKind.DELIVERIES_LATE: (
+        "admin:webhooks_event_changelist",
+        "",
         "webhooks.view_event",
-        gettext_lazy("Show the failed events"),
+        gettext_lazy("Show the events"),
+    ),
+    AlarmKind.DELIVERIES_DEAD: (
+        "admin:sync_failuregroup_changelist",
+        "",
+        "sync.view_failuregroup",
+        gettext_lazy("Show the open failures"),
     ),
     AlarmKind.DELIVERIES_HELD: (
         "admin:sync_delivery_changelist",

@@ -54,15 +54,15 @@ _RAISED_TEXTS: Mapping[str, _Template] = {
         ),
     ),
     AlarmKind.DELIVERIES_DEAD: _Template(
-        ngettext_lazy("%(count)s event has failed", "%(count)s events have failed", "number"),
+        ngettext_lazy("%(count)s open failure", "%(count)s open failures", "number"),
         ngettext_lazy(
-            "It has no retries left or was rejected, and is not retried automatically.",
-            "They have no retries left or were rejected, and are not retried automatically.",
+            "The delivery has no retries left or was rejected, and is not retried automatically.",
+            "The deliveries have no retries left or were rejected, and are not retried automatically.",
             "number",
         ),
         ngettext_lazy(
-            "Open the failed event, read the reason, fix the cause, and replay it.",
-            "Open the failed events, read the reason, fix the cause, and replay them.",
+            "Open the failure, read the reason, fix the cause, and replay it.",
+            "Open the failures, read the reasons, fix the causes, and replay them.",
             "number",
         ),
     ),
@@ -299,8 +299,8 @@ _ENDED_TEXTS: Mapping[str, tuple[Any, Any]] = {
         gettext_lazy("The late deliveries have started."),
     ),
     AlarmKind.DELIVERIES_DEAD: (
-        ngettext_lazy("%(count)s event failed", "%(count)s events failed", "number"),
-        gettext_lazy("The failed events were replayed or closed."),
+        ngettext_lazy("%(count)s failure was open", "%(count)s failures were open", "number"),
+        gettext_lazy("They were replayed, closed, resolved or ignored."),
     ),
     AlarmKind.DELIVERIES_HELD: (
         ngettext_lazy("%(count)s event held for approval", "%(count)s events held for approval", "number"),

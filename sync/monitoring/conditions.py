@@ -175,7 +175,7 @@ def _delivery_conditions(figures: HealthFigures, limits: AlarmLimits) -> Iterato
         yield AlarmCondition(
             AlarmKind.DELIVERIES_LATE, late_since, count=figures.due, limit=limits.max_lateness
         )
-    if limits.min_failed and figures.dead >= limits.min_failed:
-        yield AlarmCondition(AlarmKind.DELIVERIES_DEAD, figures.at, count=figures.dead)
+    if limits.min_failed and figures.open_failures >= limits.min_failed:
+        yield AlarmCondition(AlarmKind.DELIVERIES_DEAD, figures.at, count=figures.open_failures)
     if figures.held:
         yield AlarmCondition(AlarmKind.DELIVERIES_HELD, figures.at, count=figures.held)

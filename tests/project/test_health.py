@@ -14,6 +14,7 @@ from integration_hub import __version__
 from sync.monitoring.alarms import evaluate_alarms
 from tests.support.builders.alarms import a_late_delivery, a_paused_connection, a_watched_source, minutes
 from tests.support.builders.history import an_event
+from tests.support.builders.overviews import a_failure_group
 from tests.support.hub import new_sealing_key
 from webhooks.models import Pepper
 
@@ -56,6 +57,7 @@ def test_a_token_shows_every_figure() -> None:
     a_watched_source("Borealis", last_event_at=now - minutes(31))
     a_paused_connection(now - minutes(6), now + minutes(1), slug="other")
     a_paused_connection(now, None, slug="closed")
+    a_failure_group("target-rejected", 1)
     evaluate_alarms()
     figures = health(authorization=f"Bearer {TOKEN}")
     assert figures["version"] == __version__

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 
 from logins.attempt_counts import count_failures
-from sync.models import Alarm, AlarmKind
+from sync.models import Alarm, AlarmKind, FailureGroup, Route
 from sync.monitoring.alarm_texts import alarm_text
 from sync.monitoring.alarms import evaluate_alarms, raise_alarm, snooze_alarm
 from sync.monitoring.conditions import AlarmCondition
@@ -27,7 +27,8 @@ from tests.support.builders.alarms import (
     receive_event,
     two_deliveries_of_one_subject,
 )
-from tests.support.builders.history import NOON, a_receipt, an_event
+from tests.support.builders.history import NOON, a_receipt, a_route, a_source, an_event
+from tests.support.builders.overviews import a_failure_group
 from tests.support.threads import in_threads
 from webhooks.models import Event, Source
 
@@ -103,7 +104,9 @@ SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
         lambda: two_deliveries_of_one_subject(NOON - minutes(9)),
         ["deliveries-late"],
     ),
-    "failed": (lambda: an_event(state="dead"), ["deliveries-dead"]),
+    "failed": (lambda: open_failures(1), ["deliveries-dead"]),
+    "failed_and_ignored": (lambda: open_failures(1, state="ignored"), []),
+    "failed_and_resolved": (lambda: open_failures(1, state="resolved"), []),
     "closed": (lambda: an_event(state="closed"), []),
     "held": (lambda: an_event(state="held"), ["deliveries-held"]),
     "paused_for_five_minutes": (lambda: a_paused_connection(NOON - minutes(5), NOON + SECOND), []),
@@ -119,6 +122,14 @@ SITUATIONS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "closed_again": (lambda: a_paused_connection(NOON - minutes(6), None), []),
     "nothing": (lambda: None, []),
 }
+
+
+def open_failures(number: int, **values: Any) -> None:
+    """Let the only group of failures have so many, as the page *Failures* counts them."""
+    if not Route.objects.exists():
+        a_route(a_source())
+    group = FailureGroup.objects.first() or a_failure_group("target-rejected", number)
+    FailureGroup.objects.filter(pk=group.pk).update(number=number, **values)
 
 
 def never_sent(made_at: datetime) -> None:
@@ -138,30 +149,29 @@ def test_a_situation_raises_exactly_its_alarms(situation: str, mailoutbox: list[
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("limit", "failed", "is_raised"), [(3, 2, False), (3, 3, True), (0, 5, False)])
-def test_failed_events_raise_an_alarm_from_the_configured_number(
+def test_open_failures_raise_an_alarm_from_the_configured_number(
     limit: int, failed: int, is_raised: bool, settings: Any
 ) -> None:
     settings.ALARM_DEAD = limit
-    for number in range(failed):
-        an_event(number, state="dead")
+    open_failures(failed)
     evaluate_alarms(NOON)
     assert Alarm.objects.exists() is is_raised
 
 
 @pytest.mark.django_db
 def test_more_failures_change_the_count_without_a_new_message(mailoutbox: list[Any]) -> None:
-    an_event(1, state="dead")
+    open_failures(1)
     evaluate_alarms(NOON)
-    an_event(2, state="dead")
+    open_failures(2)
     evaluate_alarms(NOON + minutes(1))
-    assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 event has failed"])
-    Event.objects.filter(pk=Event.objects.latest("pk").pk).update(state="succeeded")
+    assert (Alarm.objects.get().count, subjects(mailoutbox)) == (2, ["1 open failure"])
+    open_failures(1)
     evaluate_alarms(NOON + minutes(2))
     assert Alarm.objects.get().count == 1
-    Event.objects.update(state="succeeded")
+    open_failures(0)
     evaluate_alarms(NOON + minutes(3))
-    assert subjects(mailoutbox)[1:] == ["Ended: 2 events have failed"]
-    assert alarm_text(Alarm.objects.get()).title == "2 events failed", "an ended alarm keeps its peak"
+    assert subjects(mailoutbox)[1:] == ["Ended: 2 open failures"]
+    assert alarm_text(Alarm.objects.get()).title == "2 failures were open", "an ended alarm keeps its peak"
 
 
 @pytest.mark.submission
