@@ -1,5 +1,7 @@
 """Request the erasure of a person's data, with a reason, and let a second administrator confirm it."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -7,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from console.base.admin_pages import admin_page, column
@@ -66,6 +68,19 @@ class ErasureAdmin(ReadOnlyAdmin):
         "No erasures yet. An erasure deletes what the hub stores about a person, after a second administrator has "
         "approved it."
     )
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        states = Counter(erasure.state for erasure in rows)
+        awaiting, running = states[ErasureState.REQUESTED], states[ErasureState.CONFIRMED]
+        if awaiting:
+            text = ngettext(
+                "%(count)d erasure is waiting for a second administrator.",
+                "%(count)d erasures are waiting for a second administrator.",
+                awaiting,
+            )
+            return text % {"count": awaiting}
+        text = ngettext("%(count)d erasure is in progress.", "%(count)d erasures are in progress.", running)
+        return text % {"count": running} if running else gettext("No erasure is open.")
 
     @admin_page("find/", "find")
     def find_view(self, request: HttpRequest) -> HttpResponse:

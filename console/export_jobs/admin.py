@@ -2,6 +2,8 @@
 register.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from console.base.admin_pages import admin_page, column
@@ -65,6 +67,22 @@ class ExportAdmin(ReadOnlyAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         return super().changelist_view(request, {"may_export": _may_export(request), **(extra_context or {})})
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        states = Counter(export.state for export in rows)
+        awaiting, open_ones = (
+            states[ExportState.AWAITING],
+            states[ExportState.WAITING] + states[ExportState.RUNNING],
+        )
+        if awaiting:
+            text = ngettext(
+                "%(count)d export is waiting for a second person.",
+                "%(count)d exports are waiting for a second person.",
+                awaiting,
+            )
+            return text % {"count": awaiting}
+        text = ngettext("%(count)d export is in progress.", "%(count)d exports are in progress.", open_ones)
+        return text % {"count": open_ones} if open_ones else gettext("No export is in progress.")
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Hide the number of results unless a search term is given."""

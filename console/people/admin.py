@@ -426,6 +426,11 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
     fields = ("name", "permissions")
     list_display = ("name", "people_count")
 
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        unheld = sum(not role.member_count for role in rows)
+        text = ngettext("%(count)d role is held by no one.", "%(count)d roles are held by no one.", unheld)
+        return text % {"count": unheld} if unheld else _("Every role is held by someone.")
+
     def request_access(self, request: HttpRequest, row: Group, access_to_request: Sequence[str]) -> None:
         request_permissions(
             row, access_to_request, by=require_staff_user(request), address=client_address(request)

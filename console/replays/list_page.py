@@ -1,6 +1,7 @@
 """Define the list of replays: its one filter, as tabs, and its columns."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -10,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.base.admin_pages import column
 from console.replays.progress import progress_segments
@@ -18,7 +19,7 @@ from console.replays.results import is_single, summary_text
 from console.replays.words import count_text, filter_sentences, replay_mark, what_text
 from console.ui.filters import ViewTab
 from console.ui.formatting import render_age
-from sync.models import PersonRequest, PersonRequestKind
+from sync.models import PersonRequest, PersonRequestKind, PersonRequestState
 
 
 class KindFilter(admin.SimpleListFilter):
@@ -50,6 +51,25 @@ class ReplayColumns:
 
     person = column(PersonRequest, gettext_lazy("requested by"), lambda replay: str(replay.requested_by))
     requested = column(PersonRequest, gettext_lazy("requested"), lambda replay: render_age(replay.created_at))
+
+    def list_headline(self, rows: Sequence[Any]) -> str:
+        """Return the sentence that matters most about the rows of a page of the list."""
+        states = Counter(replay.state for replay in rows)
+        awaiting, paused = states[PersonRequestState.AWAITING], states[PersonRequestState.PAUSED]
+        running = states[PersonRequestState.RUNNING] + states[PersonRequestState.STOPPING]
+        if awaiting:
+            text = ngettext(
+                "%(count)d replay is waiting for a second person.",
+                "%(count)d replays are waiting for a second person.",
+                awaiting,
+            )
+            return text % {"count": awaiting}
+        if paused:
+            return ngettext("%(count)d replay is paused.", "%(count)d replays are paused.", paused) % {
+                "count": paused
+            }
+        text = ngettext("%(count)d replay is running.", "%(count)d replays are running.", running)
+        return text % {"count": running} if running else _("No replay is running.")
 
     @admin.display(description=gettext_lazy("events"))
     def what(self, replay: Any) -> str:

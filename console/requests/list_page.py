@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, Sum
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -16,8 +18,11 @@ from console.requests.list_query import fetch_requests, request_time, resolve_re
 from console.requests.results import RESULT_NAMES, reason_text, render_result, request_result
 from console.ui.event_filters import source_options
 from console.ui.filter_set import FilteredPage, FilterSet
-from console.ui.filters import Filter, TimeFilter
+from console.ui.filters import Filter, TimeFilter, ValueCounts
+from sync.models import RefusalCount
 from webhooks.models import Event, Receipt, Refusal, Source
+
+_RECENT = timedelta(hours=24)
 
 
 def _result_options() -> list[tuple[str, str]]:
@@ -103,10 +108,35 @@ def visible_tables(request: HttpRequest) -> frozenset[type[Model]]:
     return frozenset(model for model, name in names.items() if request.user.has_perm(name))
 
 
-def build_request_list(request: HttpRequest) -> FilteredPage:
-    asked = REQUEST_FILTERS.read_request(request.GET)
-    page = fetch_requests(replace(asked.resolved, tables=visible_tables(request)), asked.page_request)
-    return FilteredPage(**asked.page_fields(page), rows=request_rows(page.rows, request))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestList(FilteredPage):
+    """The content of the list's page. `headline`: the sentence that matters most about all requests."""
+
+    headline: str
+
+
+def build_request_list(request: HttpRequest) -> RequestList:
+    asked, tables = REQUEST_FILTERS.read_request(request.GET), visible_tables(request)
+    page = fetch_requests(replace(asked.resolved, tables=tables), asked.page_request)
+    sources = Source.objects.only("slug", "name").in_bulk()
+    names = dict(sorted((source.slug, source.name) for source in sources.values()))
+    return RequestList(
+        **asked.page_fields(page, {"source": ValueCounts({}, 0, is_complete=False, texts=names)}),
+        rows=request_rows(page.rows, request, sources),
+        headline=_headline() if Refusal in tables else "",
+    )
+
+
+def _headline() -> str:
+    """Return how many requests were refused in the last 24 hours, by the counts of hours."""
+    recent = RefusalCount.objects.filter(hour__gt=timezone.now() - _RECENT)
+    refused = recent.aggregate(number=Sum("number"))["number"] or 0
+    text = ngettext(
+        "%(number)s request was refused in the last 24 hours.",
+        "%(number)s requests were refused in the last 24 hours.",
+        refused,
+    )
+    return text % {"number": f"{refused:,}"} if refused else _("No request was refused in the last 24 hours.")
 
 
 def request_rows(
