@@ -65,7 +65,7 @@ def test_a_replay_of_one_event_shows_the_event_and_the_result(
     replay = tried(event, maija, outcome, code)
     for page in (LIST, f"{LIST}{replay.pk}/change/"):
         text = text_of(support.get(page))
-        assert f"{event.event_type} {event.entity_type}, {event.entity_id}" in text
+        assert f"User updated, {event.entity_id}" in text
         assert said in text
         assert "Finished" not in text
 
