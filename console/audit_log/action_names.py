@@ -10,7 +10,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "webhook.repeated": "sent a webhook again",
     "webhook.unusable": "sent an unusable request",
     "webhook.batch": "sent several events in one request",
-    "webhook.refused": "had a request refused",
+    "webhook.refused": "sent a request that was refused",
     "webhook.answered": "responded to a webhook",
     "attempt.started": "started an attempt",
     "attempt.succeeded": "finished an attempt: succeeded",

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Prefetch
 from django.utils.translation import gettext as _
@@ -12,27 +11,23 @@ from django.utils.translation import gettext_noop
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
-from config_schema.codes.codes import HUB_FOUND_CODES, CodeTexts
+from config_schema.codes.codes import CodeTexts
 from console.base.damaged_rows import require_readable
 from console.events.waterfall import BarSegment, CallSpan, bar_segments, longest_seconds, waiting_text
+from console.payloads.answer_messages import AnswerMessage, answer_messages, is_found_by_hub
 from console.payloads.content import (
     ChangeTable,
     PayloadAbsence,
     PayloadContent,
     change_table,
-    change_values,
-    format_value,
     request_content,
     request_document,
     response_content,
     stored_finding,
 )
 from console.payloads.curl_command import build_curl_command
-from console.payloads.masking import mask_message
 from console.ui.formatting import short_duration
 from console.ui.outcome_texts import describe_code
-from console.ui.request_failures import translate_finding
-from sync.attempts.absence import OWNER_HELD_CODE
 from sync.models import Attempt, AttemptOutcome, Call, Delivery, Finding, Recheck
 from webhooks.models import Payload
 
@@ -84,7 +79,7 @@ class AttemptRow:
     system: str
     took: str
     change: ChangeTable | None
-    messages: tuple[str, ...]
+    messages: tuple[AnswerMessage, ...]
     missing: str = ""
     sent_fields: tuple[str, ...] = ()
     calls: tuple[CallRow, ...] | None = None
@@ -225,11 +220,6 @@ def _calls_by_attempt(
     return rows_by_attempt
 
 
-def is_found_by_hub(code: str) -> bool:
-    """Return True if the messages of a failure with this code are the hub's own."""
-    return code in HUB_FOUND_CODES or code == OWNER_HELD_CODE
-
-
 def _attempt_row(
     row: Attempt, delivery: Delivery, may: Mapping[str, bool], now: datetime, missing: PayloadAbsence
 ) -> AttemptRow:
@@ -252,23 +242,3 @@ def _attempt_row(
         # Otherwise the entity was there, and its data did not decide whether the route is for it.
         and not stored_finding(row, Finding.CHANGE).get("scope"),
     )
-
-
-def answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[str, ...]:
-    """Return what the system said of an attempt. `is_masked` hides the values of the change in it."""
-    document = stored_finding(attempt, Finding.ANSWER)
-    contents = change_values(attempt) if is_masked else []
-    sentence = format_value(document["sentence"]) if document.get("sentence") else ""
-    errors = (_error_text(error, sentence) for error in document.get("errors", []))
-    messages = dict.fromkeys(message for message in (sentence, *errors) if message)
-    return tuple(mask_message(message, contents) if is_masked else message for message in messages)
-
-
-def _error_text(error: Mapping[str, Any], sentence: str) -> str:
-    """Return `email: It is taken.`, or `email: duplicate` if there is only a code.
-
-    The hub's own findings are translated; the words of a system are kept.
-    """
-    field, code, detail = (format_value(error.get(name) or "") for name in ("field", "code", "detail"))
-    text = translate_finding(code, detail) if detail and detail != sentence else code
-    return ": ".join(part for part in (field, text) if part)

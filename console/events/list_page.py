@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from config_schema.codes.codes import is_about_identity
-from console.events.attempts import is_found_by_hub
 from console.events.columns import ColumnChoice, column_choices
 from console.events.list_figures import ListFigures, load_list_figures
 from console.events.list_query import (
@@ -26,6 +25,7 @@ from console.events.list_query import (
 from console.events.list_views import view_tabs
 from console.events.row_details import NO_DETAILS, RowDetails, load_row_details
 from console.events.saved_views import saved_views
+from console.payloads.answer_messages import is_found_by_hub
 from console.permissions import CONTENTS
 from console.ui.event_filters import EVENT_FILTERS
 from console.ui.filter_set import FilteredPage
@@ -182,14 +182,14 @@ def _event_row(event: Any, details: RowDetails, now: datetime) -> EventRow:
     return replace(
         row,
         reason=_stated_reason(event.code, system, details),
-        explanation=" ".join((f"{words.title}:", *details.messages)),
+        explanation=" ".join((f"{words.title}:", *map(str, details.messages))),
     )
 
 
 def _stated_reason(code: str, system: str, details: RowDetails) -> str:
     """Return the first message about an event, with the system that said it. The column before names the field."""
-    field = details.fields[0] if details.fields else ""
-    message = details.messages[0].removeprefix(f"{field}: ") if field else details.messages[0]
+    message = details.messages[0].sentence
     if is_found_by_hub(code):
+        message = message.removeprefix(f"{details.fields[0]}: ") if details.fields else message
         return message[:1].upper() + message[1:]
-    return f"{system}: “{message}”" if system else f"“{message}”"
+    return f"{system}: {message}" if system else message

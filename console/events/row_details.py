@@ -8,7 +8,7 @@ from django.db.models import F
 
 from audit.entries.readable_rows import parse_details
 from audit.models import Entry
-from console.events.attempts import answer_messages
+from console.payloads.answer_messages import AnswerMessage, answer_messages
 from console.payloads.content import change_values, format_value, stored_finding
 from console.payloads.masking import mask_message
 from console.payloads.record_name import record_name
@@ -27,7 +27,7 @@ class RowDetails:
 
     name: str = ""
     fields: tuple[str, ...] = ()
-    messages: tuple[str, ...] = ()
+    messages: tuple[AnswerMessage, ...] = ()
 
 
 NO_DETAILS = RowDetails()

@@ -23,7 +23,7 @@ IGNORE_PERIODS = {
     "1": _("for a day"),
     "7": _("for a week"),
     "30": _("for 30 days"),
-    "": _("until someone reopens it"),
+    "": _("indefinitely"),
 }
 
 

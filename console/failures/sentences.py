@@ -4,11 +4,12 @@ It is read from the newest failure, where it is encrypted and erased with the en
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from config_schema.codes.codes import is_about_identity
-from console.events.attempts import answer_messages, is_found_by_hub
+from console.payloads.answer_messages import AnswerMessage, answer_messages, is_found_by_hub
 from console.payloads.masking import MASK
 from sync.models import Attempt, Delivery, FailureGroup
 from sync.planning.failure_reasons import PLACEHOLDER, fold_values
@@ -65,4 +66,11 @@ def _deciding_attempts(deliveries: Iterable[Delivery]) -> Mapping[int, Attempt]:
 
 def _sentence(attempt: Attempt) -> str:
     messages = answer_messages(attempt, is_masked=True)[:_MAX_MESSAGES]
-    return " · ".join(fold_values(message.replace(MASK, PLACEHOLDER)) for message in messages)
+    return " · ".join(str(_without_values(message)) for message in messages)
+
+
+def _without_values(message: AnswerMessage) -> AnswerMessage:
+    def fold(text: str) -> str:
+        return fold_values(text.replace(MASK, PLACEHOLDER), names=message.names)
+
+    return replace(message, text=fold(message.text), notes=tuple(map(fold, message.notes)))

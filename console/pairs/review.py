@@ -185,7 +185,7 @@ def _problem(planned: PlannedPair, person: SamplePerson) -> CodeTexts:
     """Return why there is no sample, in the words of the catalogue or of this page."""
     connection = planned.identity if person.side == IDENTITY else planned.target
     texts = {
-        "no-entity": (_("No person was found"), _("The list is empty, or has nobody with this id.")),
+        "no-entity": (_("No person was found"), _("The list is empty, or has no one with this id.")),
         "mapping-failed": (_("This person can't be mapped"), person.detail),
         "preview-late": (_("The systems took too long to respond"), _("Try again later.")),
         "preview-paused": (

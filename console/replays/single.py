@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy
 from config_schema.codes.codes import CodeTexts
 from console.base.audit_trail import client_address, record_action, request_actor
 from console.base.forms import ReasonForm
+from console.payloads.answer_messages import AnswerMessage, describe_errors, mask_values
 from console.payloads.content import ChangeTable, planned_change_table
-from console.payloads.masking import mask_message
 from console.payloads.reveal import revealed_events
 from console.permissions import CONTENTS, MAY_UNDO
 from console.ui.event_names import event_name
@@ -26,7 +26,6 @@ from console.ui.outcome_texts import (
     explain_absent_entity,
     explain_outcome,
 )
-from console.ui.request_failures import translate_finding
 from console.ui.scope_texts import describe_change
 from sync.deliveries.stored_webhook import has_webhook_data
 from sync.deliveries.superseded import annotate_newer, is_outdated
@@ -76,7 +75,7 @@ class DeliveryPreview:
     change: ChangeTable | None
     version: MappingVersion | None
     problem: CodeTexts | None
-    messages: tuple[str, ...]
+    messages: tuple[AnswerMessage, ...]
     is_superseded: bool
 
 
@@ -227,14 +226,11 @@ def _preview_problem(planned: PlannedDelivery) -> CodeTexts:
     return describe_code(planned.code, planned.delivery.connection_of_code(planned.code).name)
 
 
-def _answer_messages(planned: PlannedDelivery, *, is_masked: bool) -> tuple[str, ...]:
+def _answer_messages(planned: PlannedDelivery, *, is_masked: bool) -> tuple[AnswerMessage, ...]:
     result = planned.result
     if result is None:
         return ()
-    errors = (
-        f"{error.field}: {error.detail and translate_finding(error.code, error.detail)}"
-        for error in result.errors
-    )
-    messages = (text for text in (result.sentence, *errors) if text)
+    errors = ((error.field, error.code, error.detail or "") for error in result.errors)
+    messages = describe_errors(planned.code, result.sentence or "", errors)
     # Nothing of the change is known here: a preview has a message where it has no change.
-    return tuple(mask_message(text, None) if is_masked else text for text in messages)
+    return tuple(mask_values(message, ()) if is_masked else message for message in messages)

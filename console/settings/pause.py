@@ -49,7 +49,7 @@ class PauseForm(ReasonForm):
         min_value=1,
         max_value=MAX_HOURS,
         label=gettext_lazy("Resume by itself after (hours)"),
-        help_text=gettext_lazy("Leave it empty to wait until somebody resumes it."),
+        help_text=gettext_lazy("Leave it empty to wait until someone resumes it."),
     )
 
     @property

@@ -86,6 +86,7 @@ def compared(at: datetime | None) -> SafeString:
 register.filter("event_name", event_name)
 register.simple_tag(render_event_link, name="event_link")
 register.filter("state_pill", outcome_texts.render_state_pill)
+register.filter("planned_action", outcome_texts.describe_planned_action)
 register.filter("short_state_pill", outcome_texts.render_short_state_pill)
 
 

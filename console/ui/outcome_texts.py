@@ -13,6 +13,7 @@ from sync.attempts.absence import ABSENCE_CODES
 from sync.models import Connection, Route
 from sync.models import Mapping as MappingRow
 from sync.operations.passed_causes import PassedCause
+from sync.planning.change import ChangeAction
 from webhooks.models import State
 
 _STATE_SYMBOLS: Mapping[str, str] = {
@@ -88,6 +89,17 @@ def explain_outcome(state: str, code: str, connection: str = "", *, is_observing
     if state == State.DEAD and entry is not None and entry.replay_helps:
         return replace(texts, next_step=_next_step_after_retries(entry.owner, connection))
     return texts
+
+
+def describe_planned_action(action: str, event_type: str) -> str:
+    """Return what a planned change will do to the record. An update for a deletion deactivates it."""
+    if action == ChangeAction.UPDATE and event_type == "DELETE":
+        return _("Will be deactivated")
+    return {
+        ChangeAction.CREATE: _("Will be created"),
+        ChangeAction.UPDATE: _("Will be updated"),
+        ChangeAction.DELETE: _("Will be deleted"),
+    }.get(ChangeAction(action), _("Will not be changed"))
 
 
 def explain_pause(*, is_observing: bool = False) -> CodeTexts:

@@ -4,7 +4,7 @@ The sentence is stored as it is, because the audit log and exports have it too. 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from django.utils.translation import gettext, gettext_noop
@@ -67,12 +67,17 @@ def translate_by_template(sentence: str, templates: Sequence[str]) -> str:
     translated too, where they are such sentences.
     """
     for template in templates:
-        if found := _pattern_of(template).fullmatch(sentence):
-            values = {
-                name: translate_by_template(value, templates) for name, value in found.groupdict().items()
-            }
+        found = match_template(sentence, template)
+        if found is not None:
+            values = {name: translate_by_template(value, templates) for name, value in found.items()}
             return gettext(template) % values
     return sentence
+
+
+def match_template(sentence: str, template: str) -> Mapping[str, str] | None:
+    """Return the values of a sentence that a template made; None if it did not make it."""
+    found = _pattern_of(template).fullmatch(sentence)
+    return None if found is None else found.groupdict()
 
 
 @cache

@@ -34,7 +34,9 @@ class _Template(NamedTuple):
 _RAISED_TEXTS: Mapping[str, _Template] = {
     AlarmKind.SOURCE_SILENT: _Template(
         gettext_lazy("%(name)s is silent"),
-        gettext_lazy("No webhook from %(name)s since %(began)s. Its silence limit is %(limit)s."),
+        gettext_lazy(
+            "No webhook from %(name)s since %(began)s. The alarm begins after %(limit)s of silence."
+        ),
         gettext_lazy(
             "Ask its owner whether it is still sending, and to the right endpoint. Also check the "
             "refused requests: webhooks with a wrong secret are refused."

@@ -51,6 +51,11 @@ EXPRESSION_ERRORS = (JMESPathError, TypeError, ValueError, AttributeError, Arith
 _ALWAYS_JSON = frozenset({str, bool, type(None)})
 
 
+# Of a required field. The console recognises them.
+REQUIRED_BUT_MISSING = "required, but `%(path)s` matched nothing"
+REQUIRED_BUT_EMPTY = "required, but `%(path)s` matched an empty value"
+
+
 class EntityNotMappable(Exception):
     """The entity cannot be mapped; `field` is the record field that failed."""
 
@@ -192,9 +197,8 @@ class ParsedMapping(Declared):
             fields[name] = _compute_field(name, rule, document, budget)
         for name, rule in rules.items():
             if rule.is_required and fields[name] in empty_values:
-                raise EntityNotMappable(
-                    name, gettext_noop("it is required, but the entity has no value for it")
-                )
+                reason = REQUIRED_BUT_MISSING if fields[name] is None else REQUIRED_BUT_EMPTY
+                raise EntityNotMappable(name, reason % {"path": rule.path.text if rule.path else name})
         return fields
 
     def previous_values(self, documents: Sequence[Mapping[str, Any]]) -> list[MatchValue]:

@@ -56,7 +56,7 @@ def page_of(client: Client, event: Event) -> str:
 @pytest.mark.submission
 def test_a_replay_that_waits_for_its_connection_does_not_repeat_the_last_refusal(support: Client) -> None:
     event = a_failed_event(event_id="msg_1")
-    assert '<p class="answered">The shop responded: <q>Taken.</q>' in revealed_page(support, event)
+    assert '<p class="answered">The shop responded: “Taken.”' in revealed_page(support, event)
     event.deliveries.update(state="retrying", code="target-unavailable", due_at=timezone.now())
     page = revealed_page(support, event)
     assert "The shop is unavailable" in page
@@ -394,7 +394,10 @@ def test_the_message_of_a_system_is_shown_once(support: Client) -> None:
     }
     event.deliveries.get().attempts.update(findings=sealed_findings(answer=response))
     text = page_of(support, event)
-    assert "<q>This address is taken.</q> <q>email: duplicate</q> <q>mobile: Too short.</q>" in text
+    assert (
+        "“This address is taken.” (field email, code duplicate) “Too short.” (field mobile, code invalid)"
+        in text
+    )
     assert text.count("This address is taken.") == 1
     assert text.count("Too short.") == 1
 
@@ -406,7 +409,7 @@ def test_a_fault_found_by_the_hub_is_not_attributed_to_a_system(support: Client)
     )
     an_attempt(a_delivery(event, a_route(event.source)), 1, code="unmappable", findings=found)
     text = page_of(support, event)
-    assert "The hub found: <q>age: no number</q>" in text
+    assert "The hub found: age: no number" in text
     assert "answered:" not in text
 
 

@@ -75,15 +75,16 @@ def test_people_who_may_not_see_payload_contents_see_the_id_and_the_names_of_the
 
 
 def test_what_the_hub_itself_found_is_told_without_the_name_of_the_field_before_it() -> None:
-    detail = "it is required, but the entity has no value for it"
+    detail = "required, but `entity.phone` matched nothing"
     event = a_failed_event(
         answer={"sentence": None, "errors": [{"field": "phone", "code": "missing", "detail": detail}]}
     )
     Event.objects.filter(pk=event.pk).update(code="unmappable")
     event.deliveries.update(code="unmappable")
+    event.deliveries.get().attempts.update(code="unmappable")
     row, _text = row_of("support")
     assert (row.name, list(row.fields)) == ("", ["phone"])
-    assert row.reason == f"{detail[0].upper()}{detail[1:]}"
+    assert row.reason == "Required field “phone” is empty: `entity.phone` matched nothing"
 
 
 def test_of_several_deliveries_the_one_that_decided_the_state_counts() -> None:

@@ -108,7 +108,7 @@ def test_a_declaration_is_tried_out_with_and_without_script_and_not_saved(page: 
     of, client = mapping(), browser("administrator")
     for given, shown in (
         ({"entity": '{"email": "ANNA@EXAMPLE.COM"}'}, "anna@example.com"),
-        ({"entity": "{}"}, "email: it is required"),
+        ({"entity": "{}"}, "email: required, but `entity.email`"),
         ({"entity": "{"}, "line 1: "),
         ({"entity": "[" * 100_000}, "nested too deeply"),
         ({"entity": "{}", "webhook": "[]"}, "The webhook: "),

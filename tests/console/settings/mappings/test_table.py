@@ -127,7 +127,7 @@ def test_one_row_that_fails_hides_no_other() -> None:
     )
     client = browser("administrator")
     page = client.post(address(of), table_form(client.get(address(of)), event="", entity='{"b": "shown"}'))
-    assert "it is required" in rows_of(page)["a"].problem
+    assert "required, but `entity.a` matched nothing" in rows_of(page)["a"].problem
     assert rows_of(page)["b"].result.value == "shown"
     assert "The record would not be written." in text_of(page)
 

@@ -1,0 +1,103 @@
+"""What a system, or the hub itself, said of an attempt that failed, as sentences for people who may see contents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from config_schema.codes.codes import HUB_FOUND_CODES
+from console.payloads.content import change_values, format_value, stored_finding
+from console.payloads.masking import mask_message
+from console.ui.request_failures import translate_finding
+from console.ui.stored_failures import match_template
+from sync.attempts.absence import OWNER_HELD_CODE
+from sync.models import Attempt, Finding
+from sync.planning.mapping import REQUIRED_BUT_EMPTY, REQUIRED_BUT_MISSING
+
+_REQUIRED_FIELDS: Mapping[str, str] = {
+    REQUIRED_BUT_MISSING: gettext_noop("Required field “%(field)s” is empty: `%(path)s` matched nothing"),
+    REQUIRED_BUT_EMPTY: gettext_noop(
+        "Required field “%(field)s” is empty: `%(path)s` matched an empty value"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerMessage:
+    """What was said. `notes`: the field and the code of each error with this text. `names`: words of it that are names
+    of settings, not values. `is_quoted`: a system said it; otherwise the hub.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+    is_quoted: bool = True
+
+    def __str__(self) -> str:
+        """Return `“It is taken.” (field email, code duplicate)`."""
+        notes = "; ".join(self.notes)
+        return f"{self.sentence} ({notes})" if self.text and notes else self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """Return what was said without the notes; the notes if there is nothing else."""
+        if not self.text:
+            return "; ".join(self.notes)
+        return f"“{self.text}”" if self.is_quoted else self.text
+
+
+def is_found_by_hub(code: str) -> bool:
+    """Return True if the messages of a failure with this code are the hub's own."""
+    return code in HUB_FOUND_CODES or code == OWNER_HELD_CODE
+
+
+def describe_errors(code: str, sentence: str, errors: Iterable[Sequence[str]]) -> list[AnswerMessage]:
+    """Return the messages of an answer, each once. `errors`: field, code and detail of each error."""
+    if is_found_by_hub(code):
+        found = (_describe_finding(*error) for error in errors)
+        messages = [AnswerMessage(sentence, is_quoted=False), *found]
+        return list(dict.fromkeys(message for message in messages if message.text))
+    notes: dict[str, list[str]] = {sentence: []} if sentence else {}
+    for field, error_code, detail in errors:
+        text = detail and translate_finding(error_code, detail)
+        notes.setdefault(text or sentence, []).append(_note(field, error_code))
+    messages = [AnswerMessage(text, tuple(filter(None, dict.fromkeys(said)))) for text, said in notes.items()]
+    return [message for message in messages if message.text or message.notes]
+
+
+def _note(field: str, code: str) -> str:
+    if field and code:
+        return _("field %(field)s, code %(code)s") % {"field": field, "code": code}
+    if field:
+        return _("field %(field)s") % {"field": field}
+    return _("code %(code)s") % {"code": code} if code else ""
+
+
+def _describe_finding(field: str, code: str, detail: str) -> AnswerMessage:
+    for template, text in _REQUIRED_FIELDS.items():
+        if found := match_template(detail, template):
+            values = {"field": field, **found}
+            return AnswerMessage(_(text) % values, names=frozenset(values.values()), is_quoted=False)
+    said = translate_finding(code, detail) if detail else code
+    return AnswerMessage(": ".join(part for part in (field, said) if part), is_quoted=False)
+
+
+def answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[AnswerMessage, ...]:
+    """Return what was said of an attempt. `is_masked` hides the values of the change in it."""
+    document = stored_finding(attempt, Finding.ANSWER)
+    sentence = format_value(document["sentence"]) if document.get("sentence") else ""
+    messages = describe_errors(attempt.code, sentence, map(_error_parts, document.get("errors", [])))
+    contents = change_values(attempt) if is_masked else []
+    return tuple(mask_values(message, contents) if is_masked else message for message in messages)
+
+
+def _error_parts(error: Mapping[str, Any]) -> list[str]:
+    return [format_value(error.get(name) or "") for name in ("field", "code", "detail")]
+
+
+def mask_values(message: AnswerMessage, values: Sequence[Any]) -> AnswerMessage:
+    """Return the message without these values."""
+    notes = tuple(mask_message(note, values) for note in message.notes)
+    return replace(message, text=mask_message(message.text, values), notes=notes)
