@@ -175,7 +175,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
-LANGUAGES = [("en", "English")]  # all texts of the pages are marked for translation
+LANGUAGES = [("en", "English")]  # texts of the console are marked with gettext
 USE_TZ = True
 
 STATIC_URL = "/static/"

@@ -64,4 +64,4 @@ def test_the_command_line_of_a_production_hub_has_no_command_for_developers() ->
     }
     commands = {path.stem for folder in apps.values() for path in folder.glob("management/commands/*.py")}
     assert {"run_worker", "backup"} <= commands
-    assert not commands & {"seed_sandbox", "generate_history", "write_reference", "makemessages"}
+    assert not commands & {"seed_sandbox", "generate_history", "write_reference"}

@@ -1,5 +1,0 @@
-"""Each test of connectors looks at the sentences that settings are refused with."""
-
-from tests.support.translation.catalogue_texts import every_refusal_is_marked
-
-__all__ = ["every_refusal_is_marked"]
