@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.translatable import translatable
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -43,8 +42,8 @@ class Text(ValueKind[str]):
 
     pattern: re.Pattern[str] | None = None
     limits: str = ""
-    sentence: str = translatable("This must be a non-empty text.")
-    label: str = translatable("text")
+    sentence: str = "This must be a non-empty text."
+    label: str = "text"
 
     def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str):
@@ -76,13 +75,11 @@ class Choice(ValueKind[str]):
     """Kind of a text that is one of `choices`. Reading returns the choice, which may be a member of an enumeration."""
 
     choices: tuple[str, ...]
-    label: str = translatable("text")
+    label: str = "text"
 
     def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str) or value not in self.choices:
-            raise SettingsInvalid(
-                place, translatable("This must be one of: %(choices)s.", choices=", ".join(self.choices))
-            )
+            raise SettingsInvalid(place, f"This must be one of: {', '.join(self.choices)}.")
         return self.choices[self.choices.index(value)]
 
     def to_schema(self) -> JsonSchema:
@@ -95,21 +92,15 @@ class WholeNumber(ValueKind[int]):
 
     lowest: int
     highest: int
-    label: str = translatable("whole number")
+    label: str = "whole number"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return translatable(
-            "%(lowest)s to %(highest)s", lowest=f"{self.lowest:,}", highest=f"{self.highest:,}"
-        )
+        return f"{self.lowest:,} to {self.highest:,}"
 
     def read(self, value: Any, place: SettingPath) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not self.lowest <= value <= self.highest:
-            sentence = translatable(
-                "This must be a whole number from %(lowest)s to %(highest)s.",
-                lowest=self.lowest,
-                highest=self.highest,
-            )
+            sentence = f"This must be a whole number from {self.lowest} to {self.highest}."
             raise SettingsInvalid(place, sentence)
         return value
 
@@ -123,7 +114,7 @@ class Duration(ValueKind[timedelta]):
 
     number: WholeNumber
     unit: timedelta
-    label: str = translatable("whole number")
+    label: str = "whole number"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
@@ -143,7 +134,7 @@ class Duration(ValueKind[timedelta]):
 class Boolean(ValueKind[bool]):
     """Kind of a value that is true or false."""
 
-    label: str = translatable("true or false")
+    label: str = "true or false"
 
     def read(self, value: Any, place: SettingPath) -> bool:
         if not isinstance(value, bool):
@@ -158,7 +149,7 @@ class Boolean(ValueKind[bool]):
 class AnyValue(ValueKind[Any]):
     """Kind that accepts any JSON value."""
 
-    label: str = translatable("any JSON value")
+    label: str = "any JSON value"
 
     def read(self, value: Any, place: SettingPath) -> Any:
         return value
@@ -171,7 +162,7 @@ class AnyValue(ValueKind[Any]):
 class AnyText(ValueKind[str]):
     """Kind of any text, including an empty one."""
 
-    label: str = translatable("text")
+    label: str = "text"
 
     def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str):
@@ -187,7 +178,7 @@ class TextList(ValueKind[tuple[str, ...]]):
     """Kind of a list of texts that are not empty. `choices`: the only accepted texts, if any."""
 
     choices: tuple[str, ...] = ()
-    label: str = translatable("list of texts")
+    label: str = "list of texts"
 
     def read(self, value: Any, place: SettingPath) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
@@ -203,9 +194,7 @@ class TextList(ValueKind[tuple[str, ...]]):
         if not isinstance(item, str) or not item:
             raise SettingsInvalid(place, "This must be a non-empty text.")
         if self.choices and item not in self.choices:
-            raise SettingsInvalid(
-                place, translatable("This must be one of: %(choices)s.", choices=", ".join(self.choices))
-            )
+            raise SettingsInvalid(place, f"This must be one of: {', '.join(self.choices)}.")
 
     def to_schema(self) -> JsonSchema:
         items = {"enum": list(self.choices)} if self.choices else {"type": "string", "minLength": 1}
@@ -217,7 +206,7 @@ class AnyTextList(ValueKind[list[str]]):
     """Kind of a list of any texts, including empty ones."""
 
     limits: str = ""
-    label: str = translatable("list of texts")
+    label: str = "list of texts"
 
     def read(self, value: Any, place: SettingPath) -> list[str]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -234,7 +223,7 @@ class TextMap(ValueKind[dict[str, str]]):
 
     limits: str = ""
     schema: Mapping[str, Any] = field(default_factory=dict)
-    label: str = translatable("object of texts")
+    label: str = "object of texts"
 
     def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         if not isinstance(value, Mapping) or not all(isinstance(item, str) for item in value.values()):

@@ -9,7 +9,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, ValueKind, anchor_pattern
 from config_schema.rules import Rule, rule_schemas
 from config_schema.settings import Setting, SettingValues
-from config_schema.translatable import translatable
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ class Object(ValueKind[T]):
     build: Callable[[SettingValues], T]
     rules: tuple[Rule, ...] = ()
     hints: Mapping[str, str] = field(default_factory=dict)
-    label: str = translatable("object")
+    label: str = "object"
 
     def read(self, value: Any, place: SettingPath) -> T:
         document = _require_object(value, place)
@@ -62,7 +61,7 @@ class VariantObject(ValueKind[T]):
     selector: Setting[str]
     variants: Mapping[str, Variant]
     hints: Mapping[str, str] = field(default_factory=dict)
-    label: str = translatable("object")
+    label: str = "object"
 
     def read(self, value: Any, place: SettingPath) -> T:
         document = _require_object(value, place)
@@ -110,24 +109,22 @@ class MapOf(ValueKind[dict[str, T]]):
     names: re.Pattern[str] | None = None
     name_sentence: str = ""
     fold: Callable[[str], str] = str
-    noun: str = translatable("names")
-    label: str = translatable("object")
+    noun: str = "names"
+    label: str = "object"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
         if self.most is not None:
-            bounds = {"least": f"{self.least:,}", "most": f"{self.most:,}", "noun": translatable(self.noun)}
-            if self.least:
-                return translatable("%(least)s to %(most)s %(noun)s", **bounds)
-            return translatable("at most %(most)s %(noun)s", **bounds)
-        return translatable("not empty") if self.least else ""
+            number = f"{self.least:,} to {self.most:,}" if self.least else f"at most {self.most:,}"
+            return f"{number} {self.noun}"
+        return "not empty" if self.least else ""
 
     def read(self, value: Any, place: SettingPath) -> dict[str, T]:
         document = _require_object(value, place)
         if len(document) < self.least or (self.most is not None and len(document) > self.most):
             if self.most is None:
                 raise SettingsInvalid(place, "This must not be empty.")
-            raise SettingsInvalid(place, translatable("This must have %(limits)s.", limits=self.limits))
+            raise SettingsInvalid(place, f"This must have {self.limits}.")
         read: dict[str, T] = {}
         for name, item in document.items():
             if self.names and not self.names.fullmatch(name):
@@ -155,31 +152,19 @@ class ListOf(ValueKind[tuple[T, ...]]):
 
     items: ValueKind[T]
     most: int
-    label: str = translatable("list of objects")
-    noun: str = translatable("objects")
+    label: str = "list of objects"
+    noun: str = "objects"
     least: int = 1
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        most = f"{self.most:,}"
-        number = (
-            translatable("1 to %(most)s items", most=most)
-            if self.least
-            else translatable("at most %(most)s items", most=most)
-        )
-        if not self.items.limits:
-            return number
-        return translatable("%(number)s, each: %(limits)s", number=number, limits=self.items.limits)
+        number = f"1 to {self.most:,} items" if self.least else f"at most {self.most:,} items"
+        return f"{number}, each: {self.items.limits}" if self.items.limits else number
 
     def read(self, value: Any, place: SettingPath) -> tuple[T, ...]:
         if not isinstance(value, list | tuple) or not self.least <= len(value) <= self.most:
-            names = {"most": self.most, "noun": self.noun}
-            raise SettingsInvalid(
-                place,
-                translatable("This must be a list of 1 to %(most)s %(noun)s.", **names)
-                if self.least
-                else translatable("This must be a list of at most %(most)s %(noun)s.", **names),
-            )
+            number = f"1 to {self.most}" if self.least else f"at most {self.most}"
+            raise SettingsInvalid(place, f"This must be a list of {number} {self.noun}.")
         return tuple(self.items.read(item, (*place, index)) for index, item in enumerate(value))
 
     def to_json(self, value: Any) -> Any:
@@ -205,11 +190,11 @@ class SetOf(ListOf[T]):
 class OneOrMore(ListOf[T]):
     """Kind of one value of a kind, or a list of 1 to `most` of them."""
 
-    label: str = translatable("object or list of objects")
+    label: str = "object or list of objects"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return translatable("at most %(most)s items", most=f"{self.most:,}")
+        return f"at most {self.most:,} items"
 
     def read(self, value: Any, place: SettingPath) -> tuple[T, ...]:
         return (self.items.read(value, place),) if isinstance(value, Mapping) else super().read(value, place)
@@ -264,6 +249,6 @@ def _refuse_unknown(
     known = {setting.name for setting in settings}
     for name in document:
         if name not in known:
-            available = ", ".join(sorted(known)) or translatable("none")
-            listed = translatable("Unknown field. Available: %(names)s.", names=available)
+            available = ", ".join(sorted(known)) or "none"
+            listed = f"Unknown field. Available: {available}."
             raise SettingsInvalid((*place, name), (hints or {}).get(name, listed))

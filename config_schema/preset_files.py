@@ -10,7 +10,6 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text, TextList
 from config_schema.objects import Object
 from config_schema.rules import Fits, Requires
-from config_schema.translatable import translatable
 
 T = TypeVar("T")
 
@@ -29,10 +28,8 @@ class PresetMetadata(Declared):
     page: str = setting(
         Text(
             re.compile(r"https://[a-z0-9.-]+(/[A-Za-z0-9._~%/+@=&?#-]*)?|docs/[a-z-]+\.md"),
-            translatable(
-                "an address that begins with `https://`, or a page of the hub such as `docs/connect.md`"
-            ),
-            translatable("This must be the address of a page, beginning with https://, or a page in docs/."),
+            "an address that begins with `https://`, or a page of the hub such as `docs/connect.md`",
+            "This must be the address of a page, beginning with https://, or a page in docs/.",
         ),
         "The page of the vendor's documentation that the preset follows.",
         example="https://docs.example.com/webhooks",

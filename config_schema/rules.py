@@ -11,7 +11,6 @@ from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema
-from config_schema.translatable import translatable
 
 _GIVEN: JsonSchema = {"not": {"type": "null"}}
 
@@ -195,7 +194,7 @@ class Requires(Rule):
 def exactly_one(*names: str) -> Requires:
     """Return the rule that exactly one of several settings is given."""
     listed = ", ".join(f"`{name}`" for name in names)
-    sentence = translatable("Exactly one of these is required: %(names)s.", names=listed)
+    sentence = f"Exactly one of these is required: {listed}."
     return Requires(sentence=sentence, then=OneOf(names), at=names[0])
 
 

@@ -9,7 +9,6 @@ from config_schema.expressions.jmespath_paths import (
     ExpressionRefused,
     parse_expression,
 )
-from config_schema.translatable import translatable
 
 
 class UnknownRoot(ExpressionRefused):
@@ -17,11 +16,7 @@ class UnknownRoot(ExpressionRefused):
 
     def __init__(self, name: str, known: frozenset[str]) -> None:
         names = ", ".join(sorted(known))
-        super().__init__(
-            translatable(
-                "begins with %(name)s. It must begin with one of: %(names)s.", name=name[:40], names=names
-            )
-        )
+        super().__init__(f"begins with {name[:40]}. It must begin with one of: {names}.")
 
 
 @lru_cache(maxsize=2048)

@@ -46,7 +46,6 @@ _MAKE_STEP_BITS = 6
 _TYPE_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
-# Marked for translation in `sync.planning.mapping`.
 OVER_BUDGET_REASON = "the expression exceeds 10,000 steps, 256 KiB or 100 ms"
 
 

@@ -17,7 +17,6 @@ from config_schema.expressions.jmespath_paths import (
     compile_expression,
 )
 from config_schema.kinds import JsonSchema, ValueKind
-from config_schema.translatable import error_sentence, translatable
 
 Value = TypeVar("Value")
 
@@ -44,10 +43,8 @@ class ExpressionKind(ValueKind[Value]):
     """
 
     roots: frozenset[str] = frozenset()
-    label: str = translatable("JMESPath expression")
-    limits: str = translatable(
-        "at most %(most)s characters, nested at most %(depth)s deep", most=f"{MAX_LENGTH:,}", depth=MAX_DEPTH
-    )
+    label: str = "JMESPath expression"
+    limits: str = f"at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep"
 
     def to_schema(self) -> JsonSchema:
         schema = {"type": "string", "maxLength": MAX_LENGTH, "pattern": PATTERN, "format": "jmespath"}
@@ -72,14 +69,9 @@ def read_expression(value: Any, place: SettingPath, roots: frozenset[str] = froz
             require_known_roots(value, roots)
         return evaluator
     except ExpressionRefused as refused:
-        raise SettingsInvalid(
-            place, translatable("This JMESPath expression %(refused)s", refused=error_sentence(refused))
-        ) from None
+        raise SettingsInvalid(place, f"This JMESPath expression {refused}") from None
     except ParseError as error:
-        sentence = translatable(
-            "This must be a JMESPath expression. It cannot be read from character %(position)s on.",
-            position=error.lex_position + 1,
-        )
+        sentence = f"This must be a JMESPath expression. It cannot be read from character {error.lex_position + 1} on."
         raise SettingsInvalid(place, sentence) from None
     except JMESPathError:
         raise SettingsInvalid(place, "This must be a JMESPath expression.") from None

@@ -14,7 +14,6 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.expressions.expression_budget import ExpressionBudget, evaluate_node
 from config_schema.expressions.expression_functions import KNOWN_FUNCTIONS, LINKED
-from config_schema.translatable import translatable
 
 MAX_LENGTH = 1_000
 MAX_DEPTH = 50
@@ -54,13 +53,8 @@ class ExpressionTooLarge(ExpressionRefused):
 
     def __init__(self) -> None:
         super().__init__(
-            translatable(
-                "is longer than %(length)s characters, nested more than %(depth)s deep, or has more than %(nodes)s "
-                "nodes.",
-                length=f"{MAX_LENGTH:,}",
-                depth=MAX_DEPTH,
-                nodes=f"{MAX_NODES:,}",
-            )
+            f"is longer than {MAX_LENGTH:,} characters, nested more than {MAX_DEPTH} deep, or has more than "
+            f"{MAX_NODES:,} nodes."
         )
 
 
@@ -69,9 +63,7 @@ class UnknownFunction(ExpressionRefused):
 
     def __init__(self, name: str, known: frozenset[str]) -> None:
         names = ", ".join(sorted(known))
-        super().__init__(
-            translatable("calls %(name)s(). Known functions: %(names)s.", name=name[:40], names=names)
-        )
+        super().__init__(f"calls {name[:40]}(). Known functions: {names}.")
 
 
 class NegatedPath(ExpressionRefused):
@@ -79,12 +71,8 @@ class NegatedPath(ExpressionRefused):
 
     def __init__(self, operand: str, part: str) -> None:
         super().__init__(
-            translatable(
-                "reads a part of a negation, which is always null: JMESPath reads !%(operand)s.%(part)s as "
-                "(!%(operand)s).%(part)s. Write !(%(operand)s.%(part)s).",
-                operand=operand,
-                part=part,
-            )
+            f"reads a part of a negation, which is always null: JMESPath reads !{operand}.{part} as "
+            f"(!{operand}).{part}. Write !({operand}.{part})."
         )
 
 
@@ -212,9 +200,7 @@ def linked_types(text: str) -> frozenset[str]:
             first = call["children"][0] if len(call["children"]) == 2 else {}
             name = first.get("value") if first.get("type") == "literal" else None
             if not isinstance(name, str) or not 0 < len(name) <= MAX_TYPE_LENGTH:
-                raise ExpressionRefused(
-                    translatable("must name the entity type: linked('USER', entity.ownerId).")
-                )
+                raise ExpressionRefused("must name the entity type: linked('USER', entity.ownerId).")
             types.add(name)
     return frozenset(types)
 
