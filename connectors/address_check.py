@@ -5,7 +5,6 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.translatable import TranslatableText, translatable
 from connectors.http.dns import resolve_addresses
 from connectors.http.egress import (
     Network,
@@ -26,7 +25,7 @@ _PORT = 443
 class BlockedHost(NamedTuple):
     """A host that the hub may not connect to. `is_outside_networks`: only the networks of the connection exclude it."""
 
-    sentence: TranslatableText
+    sentence: str
     is_outside_networks: bool = False
 
 
@@ -45,18 +44,12 @@ def find_blocked_host(
         return BlockedHost(_forbidden_sentence(forbidden[0]))
     if any(is_address_allowed(host, address, networks) for address in addresses):
         return None
-    values = {"host": host, "address": addresses[0]}
     if any(is_address_allowed(host, address) for address in addresses):
-        sentence = translatable(
-            "%(host)s has the address %(address)s, which is in none of these networks.", **values
-        )
+        sentence = f"{host} has the address {addresses[0]}, which is in none of these networks."
         return BlockedHost(sentence, is_outside_networks=True)
     return BlockedHost(
-        translatable(
-            "The hub may not connect to %(host)s, which has the address %(address)s. What it may contact is set by "
-            "EGRESS_ALLOW.",
-            **values,
-        )
+        f"The hub may not connect to {host}, which has the address {addresses[0]}. What it may contact is set by "
+        "EGRESS_ALLOW."
     )
 
 
@@ -114,9 +107,8 @@ def _list_endpoints(
         yield (("base_url",) if endpoint.origin == base.origin else ("authentication", "token_url")), endpoint
 
 
-def _forbidden_sentence(address: object) -> TranslatableText:
-    return translatable(
-        "The hub never connects to %(address)s: this is a metadata service of a cloud, or a link-local, multicast or "
-        "unspecified address.",
-        address=address,
+def _forbidden_sentence(address: object) -> str:
+    return (
+        f"The hub never connects to {address}: this is a metadata service of a cloud, or a link-local, multicast or "
+        "unspecified address."
     )

@@ -8,7 +8,6 @@ from typing import Any, Literal, overload
 
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import ValueKind
-from config_schema.translatable import error_sentence, translatable
 from connectors.auth.authentication import make_authenticator
 from connectors.auth.csrf_tokens import CsrfAuthenticator
 from connectors.auth.oauth1_signatures import OAuth1Signer
@@ -39,8 +38,8 @@ from connectors.values.secret_forms import SecretSet, remember_secrets
 from connectors.values.secret_scrubber import SecretScrubber
 
 CONNECTORS: Mapping[str, str] = {
-    "rest-identity": translatable("Identity service with a REST API"),
-    "rest-target": translatable("Target system with a REST API"),
+    "rest-identity": "Identity service with a REST API",
+    "rest-target": "Target system with a REST API",
 }
 CONNECTOR_SIDES: Mapping[str, Side] = {"rest-identity": "identity", "rest-target": "target"}
 
@@ -56,9 +55,7 @@ def validate_connection(
     name of an argument.
     """
     if connector not in CONNECTORS:
-        raise SettingsInvalid(
-            ("connector",), translatable("This must be one of: %(choices)s.", choices=", ".join(CONNECTORS))
-        )
+        raise SettingsInvalid(("connector",), f"This must be one of: {', '.join(CONNECTORS)}.")
     _refuse_unsendable_texts({"settings": settings, "authentication": authentication})
     parse_authentication(authentication, read_base_url(base_url))
     try:
@@ -331,4 +328,4 @@ def read_base_url(base_url: str) -> BaseUrl:
     try:
         return parse_base_url(base_url)
     except ValueError as error:
-        raise SettingsInvalid(("base_url",), error_sentence(error)) from None
+        raise SettingsInvalid(("base_url",), str(error)) from None

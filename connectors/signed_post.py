@@ -9,7 +9,6 @@ import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from config_schema.translatable import error_sentence, translatable
 from connectors.http.message_types import ExchangeFailure, HttpEndpoint, HttpRequest
 from connectors.http.transport import transmit_request
 from connectors.http.urls import BaseUrl, allowed_url_pattern, parse_base_url
@@ -65,25 +64,11 @@ def post_signed(description: str, url: str, secret: str, webhook_id: str, body: 
             _build_request(base, template, signed, body), HttpEndpoint(base.origin, TIMEOUT_SECONDS, BYTE_CAP)
         )
     except ValueError as error:
-        raise PostFailed(
-            translatable(
-                "the settings of %(receiver)s are not good: %(error)s",
-                receiver=description,
-                error=error_sentence(error),
-            )
-        ) from error
+        raise PostFailed(f"the settings of {description} are not good: {error}") from error
     except ExchangeFailure as failure:
-        raise PostFailed(
-            translatable(
-                "%(receiver)s failed: %(failure)s", receiver=description, failure=error_sentence(failure)
-            )
-        ) from failure
+        raise PostFailed(f"{description} failed: {failure}") from failure
     if not 200 <= response.status < 300:
-        raise PostFailed(
-            translatable(
-                "%(receiver)s responded with %(status)s", receiver=description, status=response.status
-            )
-        )
+        raise PostFailed(f"{description} responded with {response.status}")
 
 
 def _split_url(url: str) -> tuple[BaseUrl, str]:

@@ -10,7 +10,6 @@ from typing import Any
 import jwt
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import translatable
 from connectors.exchange import TokenSender
 from connectors.settings.credentials import Credentials
 from connectors.settings.schemes.signatures import SignedTokenAuthentication
@@ -41,10 +40,7 @@ class TokenSigner:
         except SettingsInvalid:
             raise
         except _KEY_ERRORS:
-            sentence = translatable(
-                "This is not a key for %(algorithm)s, or a claim has the wrong type.",
-                algorithm=settings.algorithm,
-            )
+            sentence = f"This is not a key for {settings.algorithm}, or a claim has the wrong type."
             raise SettingsInvalid(("credentials", "signing_key"), sentence) from None
 
     def __repr__(self) -> str:
@@ -64,9 +60,7 @@ def _read_key(algorithm: str, key: str, encoding: str) -> Any:
         return key.strip() + "\n"
     secret = _decode_secret(encoding, key)
     if len(secret) < _MIN_SECRET_BYTES:
-        sentence = translatable(
-            "A shared secret of HS256 must have at least %(least)s bytes.", least=_MIN_SECRET_BYTES
-        )
+        sentence = f"A shared secret of HS256 must have at least {_MIN_SECRET_BYTES} bytes."
         raise SettingsInvalid(("credentials", "signing_key"), sentence)
     return secret
 
@@ -77,7 +71,7 @@ def _decode_secret(encoding: str, key: str) -> bytes:
             return bytes.fromhex(key)
         return b64decode(key, validate=True) if encoding == "base64" else key.encode()
     except (ValueError, binascii.Error):
-        sentence = translatable("The shared secret is not encoded in %(encoding)s.", encoding=encoding)
+        sentence = f"The shared secret is not encoded in {encoding}."
         raise SettingsInvalid(("credentials", "signing_key"), sentence) from None
 
 

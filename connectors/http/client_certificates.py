@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import translatable
 
 MAX_CERTIFICATES = 10
 # Characters. A chain of RSA certificates takes about 2,000 each, a key of 8,192 bits about 6,400.
@@ -90,11 +89,9 @@ def read_client_certificate(certificate: str, key: str) -> ClientCertificate:
     if not fits[0]:
         raise SettingsInvalid(
             _KEY_PLACE,
-            translatable(
-                "The private key fits another certificate of the chain. Enter its certificate first."
-            )
+            "The private key fits another certificate of the chain. Enter its certificate first."
             if any(fits)
-            else translatable("The private key does not fit the client certificate."),
+            else "The private key does not fit the client certificate.",
         )
     pem = b"".join(
         [
@@ -108,9 +105,7 @@ def read_client_certificate(certificate: str, key: str) -> ClientCertificate:
     except ssl.SSLError as error:
         raise SettingsInvalid(
             _CERTIFICATE_PLACE,
-            translatable(
-                "TLS does not accept this certificate with its key: %(reason)s.", reason=error.reason
-            ),
+            f"TLS does not accept this certificate with its key: {error.reason}.",
         ) from None
     return made
 
@@ -141,9 +136,7 @@ def is_certificate_alert(error: BaseException) -> bool:
 def _read_chain(certificate: str) -> list[x509.Certificate]:
     if "PRIVATE KEY-----" in certificate:
         # Certificates are not hidden as secrets are.
-        raise SettingsInvalid(
-            _CERTIFICATE_PLACE, translatable("This holds a private key. Enter the key in its own field.")
-        )
+        raise SettingsInvalid(_CERTIFICATE_PLACE, "This holds a private key. Enter the key in its own field.")
     if len(certificate) > MAX_CERTIFICATE_LENGTH:
         raise _invalid_certificate()
     try:
@@ -157,17 +150,16 @@ def _read_chain(certificate: str) -> list[x509.Certificate]:
 
 
 def _invalid_certificate() -> SettingsInvalid:
-    sentence = translatable(
-        "This must be the client certificate in PEM, with its line breaks, followed by at most %(most)s certificates "
-        "of its authorities.",
-        most=MAX_CERTIFICATES - 1,
+    sentence = (
+        f"This must be the client certificate in PEM, with its line breaks, followed by at most {MAX_CERTIFICATES - 1} "
+        "certificates of its authorities."
     )
     return SettingsInvalid(_CERTIFICATE_PLACE, sentence)
 
 
 def _read_key(key: str) -> PrivateKeyTypes:
     if "ENCRYPTED" in key:
-        sentence = translatable(
+        sentence = (
             "The private key is encrypted. Decrypt it first, for example with “openssl pkey -in key.pem”: the hub "
             "encrypts it when it is stored."
         )
@@ -177,7 +169,7 @@ def _read_key(key: str) -> PrivateKeyTypes:
             raise ValueError
         return serialization.load_pem_private_key(key.encode(), password=None)
     except _READ_ERRORS:
-        sentence = translatable("This must be one private key in PEM, with its line breaks.")
+        sentence = "This must be one private key in PEM, with its line breaks."
         raise SettingsInvalid(_KEY_PLACE, sentence) from None
 
 
@@ -195,15 +187,10 @@ def _certificate_facts(certificate: x509.Certificate) -> CertificateFacts:
 
 def _require_validity(facts: CertificateFacts, now: datetime) -> None:
     if facts.expires_at <= now:
-        sentence = translatable(
-            "The client certificate expired on %(day)s. Enter a new one.", day=f"{facts.expires_at:%Y-%m-%d}"
-        )
+        sentence = f"The client certificate expired on {facts.expires_at:%Y-%m-%d}. Enter a new one."
         raise SettingsInvalid(_CERTIFICATE_PLACE, sentence)
     if facts.begins_at > now:
-        sentence = translatable(
-            "The client certificate is not valid before %(time)s UTC.",
-            time=f"{facts.begins_at.astimezone(UTC):%Y-%m-%d %H:%M}",
-        )
+        sentence = f"The client certificate is not valid before {facts.begins_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
         raise SettingsInvalid(_CERTIFICATE_PLACE, sentence)
 
 

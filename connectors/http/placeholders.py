@@ -10,8 +10,6 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 
-from config_schema.translatable import translatable
-
 # Without groups, for JSON Schema.
 PLACEHOLDER_PATTERN = r"\{[a-z_]+(?::[a-z0-9]+)?\}"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([a-z0-9]+))?\}")
@@ -105,12 +103,12 @@ def find_fault(template: str, names: Collection[str], unquoted: Collection[str] 
         if name not in names:
             listed = ", ".join(f"{{{one}}}" for one in sorted(names))
             return (
-                translatable("Only the placeholders %(names)s are allowed here.", names=listed)
+                f"Only the placeholders {listed} are allowed here."
                 if names
-                else translatable("No placeholder is allowed here.")
+                else "No placeholder is allowed here."
             )
         if style and style not in _STYLES:
-            return translatable("The styles of a placeholder are: %(styles)s.", styles=", ".join(STYLES))
+            return f"The styles of a placeholder are: {', '.join(STYLES)}."
         quote = _quote_after(template[position : match.start()], quote)
         position = match.end()
         is_plain = not style and name in unquoted
@@ -131,11 +129,7 @@ def _quote_after(text: str, quote: str) -> str:
 
 def _name_fault(quote: str, style: str) -> str:
     if not quote:
-        return translatable("The style “%(style)s” escapes a value only inside quotes.", style=style)
+        return f"The style “{style}” escapes a value only inside quotes."
     allowed = ", ".join(f"{{value:{one}}}" for one in sorted(_ALLOWED_STYLES[quote]))
-    hint = translatable(", or {value:quoted} without the quotes") if quote == '"' else ""
-    return translatable(
-        "A placeholder in quotes needs a style, so that its value is escaped: %(allowed)s%(hint)s.",
-        allowed=allowed,
-        hint=hint,
-    )
+    hint = ", or {value:quoted} without the quotes" if quote == '"' else ""
+    return f"A placeholder in quotes needs a style, so that its value is escaped: {allowed}{hint}."

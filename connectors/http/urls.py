@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from config_schema.translatable import translatable
 from connectors.http.placeholders import fill_template
 from connectors.http.query_parameters import Query, encode_query
 
@@ -49,27 +48,23 @@ class BaseUrl:
 def parse_base_url(text: str) -> BaseUrl:
     """Parse a configured base URL. Raises ValueError with a sentence if it is not valid."""
     if not text.isascii() or any(character <= " " or character == "\\" for character in text):
-        raise ValueError(translatable("The address can contain only printable ASCII characters."))
+        raise ValueError("The address can contain only printable ASCII characters.")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(translatable("The address cannot be read as a URL.")) from None
+        raise ValueError("The address cannot be read as a URL.") from None
     if parts.scheme not in {"http", "https"}:
-        raise ValueError(translatable("The address must start with http:// or https://."))
+        raise ValueError("The address must start with http:// or https://.")
     if "@" in parts.netloc:
-        raise ValueError(
-            translatable("The address must not contain a username or password. Enter them as credentials.")
-        )
+        raise ValueError("The address must not contain a username or password. Enter them as credentials.")
     if "?" in text or "#" in text:
-        raise ValueError(
-            translatable("The address must not contain a query or fragment. Enter a key as a credential.")
-        )
+        raise ValueError("The address must not contain a query or fragment. Enter a key as a credential.")
     host = parts.netloc.lower().removesuffix(f":{port}") if port is not None else parts.netloc.lower()
     if not _HOST.fullmatch(host):
-        raise ValueError(translatable("The address must contain a host name."))
+        raise ValueError("The address must contain a host name.")
     if not is_plain_path(parts.path):
-        raise ValueError(translatable("The path of the address can contain only plain, unescaped segments."))
+        raise ValueError("The path of the address can contain only plain, unescaped segments.")
     return BaseUrl(parts.scheme, host, port, parts.path.rstrip("/"))
 
 

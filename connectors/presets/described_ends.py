@@ -12,7 +12,6 @@ from config_schema.expressions.expression_kind import ExpressionKind, read_expre
 from config_schema.kinds import AnyValue, Boolean, Choice, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, MapOf
 from config_schema.rules import Is, Not, Requires
-from config_schema.translatable import translatable
 from connectors.presets.meanings import MEANINGS, FieldType
 
 MAX_ACCEPTED_FIELDS = 60
@@ -117,7 +116,7 @@ PROVIDED_VALUES = MapOf(
         ExpressionText(),
         "MEANING",
         names=re.compile("|".join(MEANINGS)),
-        name_sentence=translatable("This must be a meaning of the vocabulary."),
+        name_sentence="This must be a meaning of the vocabulary.",
     ),
     "TYPE",
     names=_ENTITY_TYPES,

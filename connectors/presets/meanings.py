@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from config_schema.translatable import translatable
-
 
 class FieldType(StrEnum):
     """The type of a value, as mappings tell values apart."""
@@ -33,82 +31,59 @@ class Meaning:
 # By name. A name never changes its meaning.
 MEANINGS: Mapping[str, Meaning] = {
     "external_id": Meaning(
-        translatable("External ID"),
-        translatable(
-            "The id in the identity service. It never changes, and a target stores it to recognise a record."
-        ),
+        "External ID",
+        "The id in the identity service. It never changes, and a target stores it to recognise a record.",
     ),
-    "username": Meaning(translatable("Username"), translatable("The name that the person logs in with.")),
-    "name": Meaning(translatable("Name"), translatable("The full name of the person, as it is displayed.")),
-    "given_name": Meaning(translatable("First name"), translatable("The given name of the person.")),
-    "middle_name": Meaning(translatable("Middle name"), translatable("The middle names of the person.")),
-    "family_name": Meaning(translatable("Last name"), translatable("The family name of the person.")),
-    "nickname": Meaning(translatable("Nickname"), translatable("The casual name of the person.")),
-    "email": Meaning(translatable("E-mail"), translatable("The primary e-mail address of the person.")),
+    "username": Meaning("Username", "The name that the person logs in with."),
+    "name": Meaning("Name", "The full name of the person, as it is displayed."),
+    "given_name": Meaning("First name", "The given name of the person."),
+    "middle_name": Meaning("Middle name", "The middle names of the person."),
+    "family_name": Meaning("Last name", "The family name of the person."),
+    "nickname": Meaning("Nickname", "The casual name of the person."),
+    "email": Meaning("E-mail", "The primary e-mail address of the person."),
     "email_verified": Meaning(
-        translatable("E-mail verified"),
-        translatable("True if the identity service has verified the primary e-mail address."),
+        "E-mail verified",
+        "True if the identity service has verified the primary e-mail address.",
         FieldType.BOOLEAN,
     ),
-    "phone_number": Meaning(
-        translatable("Phone number"), translatable("The primary phone number, such as +358401234567.")
-    ),
+    "phone_number": Meaning("Phone number", "The primary phone number, such as +358401234567."),
     "phone_number_verified": Meaning(
-        translatable("Phone number verified"),
-        translatable("True if the identity service has verified the primary phone number."),
+        "Phone number verified",
+        "True if the identity service has verified the primary phone number.",
         FieldType.BOOLEAN,
     ),
-    "locale": Meaning(
-        translatable("Locale"),
-        translatable("The language of the person, with or without a country, such as en-GB."),
-    ),
-    "language": Meaning(
-        translatable("Language"), translatable("The language of the person, without a country, such as en.")
-    ),
-    "zoneinfo": Meaning(
-        translatable("Time zone"), translatable("The time zone of the person, such as Europe/Helsinki.")
-    ),
-    "birthdate": Meaning(translatable("Date of birth"), translatable("A date such as 1990-12-31.")),
-    "gender": Meaning(translatable("Gender"), translatable("The gender of the person.")),
-    "website": Meaning(translatable("Website"), translatable("The address of the person's web page.")),
-    "picture": Meaning(translatable("Picture"), translatable("The address of a picture of the person.")),
-    "street_address": Meaning(
-        translatable("Street address"), translatable("The street and the number of the primary address.")
-    ),
-    "postal_code": Meaning(
-        translatable("Postal code"), translatable("The postal code of the primary address.")
-    ),
-    "locality": Meaning(translatable("City"), translatable("The city of the primary address.")),
-    "region": Meaning(translatable("Region"), translatable("The state or region of the primary address.")),
+    "locale": Meaning("Locale", "The language of the person, with or without a country, such as en-GB."),
+    "language": Meaning("Language", "The language of the person, without a country, such as en."),
+    "zoneinfo": Meaning("Time zone", "The time zone of the person, such as Europe/Helsinki."),
+    "birthdate": Meaning("Date of birth", "A date such as 1990-12-31."),
+    "gender": Meaning("Gender", "The gender of the person."),
+    "website": Meaning("Website", "The address of the person's web page."),
+    "picture": Meaning("Picture", "The address of a picture of the person."),
+    "street_address": Meaning("Street address", "The street and the number of the primary address."),
+    "postal_code": Meaning("Postal code", "The postal code of the primary address."),
+    "locality": Meaning("City", "The city of the primary address."),
+    "region": Meaning("Region", "The state or region of the primary address."),
     "country": Meaning(
-        translatable("Country"),
-        translatable("The country of the primary address, as two letters of ISO 3166-1, such as FI."),
+        "Country",
+        "The country of the primary address, as two letters of ISO 3166-1, such as FI.",
     ),
     "active": Meaning(
-        translatable("Active"),
-        translatable("True if the person may log in, false if they are disabled."),
+        "Active",
+        "True if the person may log in, false if they are disabled.",
         FieldType.BOOLEAN,
     ),
-    "title": Meaning(translatable("Job title"), translatable("The title of the person at work.")),
-    "department": Meaning(
-        translatable("Department"), translatable("The department that the person works in.")
-    ),
-    "organization": Meaning(
-        translatable("Organisation"), translatable("The organisation that the person works for.")
-    ),
+    "title": Meaning("Job title", "The title of the person at work."),
+    "department": Meaning("Department", "The department that the person works in."),
+    "organization": Meaning("Organisation", "The organisation that the person works for."),
     "employee_number": Meaning(
-        translatable("Employee number"),
-        translatable("The number that the organisation has given to the person."),
+        "Employee number",
+        "The number that the organisation has given to the person.",
     ),
-    "group_name": Meaning(
-        translatable("Group name"), translatable("The name of the group, as it is displayed.")
-    ),
-    "group_description": Meaning(
-        translatable("Group description"), translatable("A sentence that describes the group.")
-    ),
+    "group_name": Meaning("Group name", "The name of the group, as it is displayed."),
+    "group_description": Meaning("Group description", "A sentence that describes the group."),
     "members": Meaning(
-        translatable("Members"),
-        translatable("The ids of the people in the group, as the identity service has them."),
+        "Members",
+        "The ids of the people in the group, as the identity service has them.",
         FieldType.LIST,
     ),
 }

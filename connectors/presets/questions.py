@@ -7,7 +7,6 @@ from typing import Any
 from config_schema.declared import Declared, setting
 from config_schema.kinds import AnyText, Text
 from config_schema.rules import CodeRule, Fault, NamedValues
-from config_schema.translatable import translatable
 
 MAX_QUESTIONS = 5
 
@@ -15,7 +14,7 @@ MAX_QUESTIONS = 5
 def _find_unanswerable(values: NamedValues) -> Fault | None:
     """Return the fault of a question that nobody is asked and that no base URL answers, or of a wrong expression."""
     if bool(values["label"]) == bool(values["in_base_url"]):
-        return ((), translatable("This needs either `label` or `in_base_url`."))
+        return ((), "This needs either `label` or `in_base_url`.")
     try:
         is_valid = not values["in_base_url"] or re.compile(values["in_base_url"]).groups == 1
     except re.error:
@@ -23,7 +22,7 @@ def _find_unanswerable(values: NamedValues) -> Fault | None:
     if not is_valid:
         return (
             ("in_base_url",),
-            translatable("This must be a regular expression with one group."),
+            "This must be a regular expression with one group.",
         )
     return None
 

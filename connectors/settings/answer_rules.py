@@ -10,7 +10,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, Text, ValueKind
 from config_schema.objects import ListOf
 from config_schema.rules import AllOf, AnyOf, Condition, Fits, Is, Requires, Rule, Stated
-from config_schema.translatable import join_texts, translatable
 from connectors.settings.expression_documents import RESPONSE_ROOTS
 from connectors.settings.setting_kinds import Expression
 from connectors.values.answer_meaning import AnswerRule, Meaning
@@ -29,19 +28,16 @@ _CLASSES = {f"{first}xx": range(first * 100, first * 100 + 100) for first in ran
 NO_CONTENT = 204
 
 MEANING_TEXTS: Mapping[Meaning, str] = {
-    Meaning.DONE: translatable("success"),
-    Meaning.ABSENT: translatable("the item does not exist; this counts only if others can be read"),
-    Meaning.EXISTS: translatable(
-        "a record with such a value exists already; the hub searches again and updates the record that "
-        "it finds"
+    Meaning.DONE: "success",
+    Meaning.ABSENT: "the item does not exist; this counts only if others can be read",
+    Meaning.EXISTS: (
+        "a record with such a value exists already; the hub searches again and updates the record that it finds"
     ),
-    Meaning.STALE: translatable("the record was changed since it was read; the hub reads and plans again"),
-    Meaning.REFUSED: translatable("the data is rejected"),
-    Meaning.CREDENTIALS: translatable(
-        "the credentials are refused; a token or session is renewed, once for each request"
-    ),
-    Meaning.THROTTLED: translatable("too many requests"),
-    Meaning.UNAVAILABLE: translatable("the system does not work at the moment"),
+    Meaning.STALE: "the record was changed since it was read; the hub reads and plans again",
+    Meaning.REFUSED: "the data is rejected",
+    Meaning.CREDENTIALS: "the credentials are refused; a token or session is renewed, once for each request",
+    Meaning.THROTTLED: "too many requests",
+    Meaning.UNAVAILABLE: "the system does not work at the moment",
 }
 
 
@@ -60,16 +56,14 @@ class StatusSet(frozenset[int]):
 class Statuses(ValueKind[StatusSet]):
     """One or more HTTP statuses, each a number or a class such as `4xx`."""
 
-    label: str = translatable("status, or list of statuses")
-    limits: str = translatable("200 to 599, or `2xx` to `5xx`; 1 to %(most)s in a list", most=MAX_STATUSES)
+    label: str = "status, or list of statuses"
+    limits: str = f"200 to 599, or `2xx` to `5xx`; 1 to {MAX_STATUSES} in a list"
 
     def read(self, value: Any, place: SettingPath) -> StatusSet:
         if not isinstance(value, list | tuple):
             return StatusSet(_read_status(value, place), value)
         if not 1 <= len(value) <= MAX_STATUSES:
-            raise SettingsInvalid(
-                place, translatable("This must be a list of 1 to %(most)s statuses.", most=MAX_STATUSES)
-            )
+            raise SettingsInvalid(place, f"This must be a list of 1 to {MAX_STATUSES} statuses.")
         parts = [_read_status(item, (*place, index)) for index, item in enumerate(value)]
         return StatusSet((status for part in parts for status in part), list(value))
 
@@ -94,8 +88,8 @@ def _read_status(value: Any, place: SettingPath) -> Iterable[int]:
 
 _SENTENCE = Text(
     re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,300}"),
-    translatable("at most %(most)s characters", most=MAX_SENTENCE),
-    translatable("This must be a sentence of at most %(most)s characters.", most=MAX_SENTENCE),
+    f"at most {MAX_SENTENCE} characters",
+    f"This must be a sentence of at most {MAX_SENTENCE} characters.",
 )
 
 
@@ -113,11 +107,9 @@ class SentencesByLanguage(dict[str, str]):
 class SaidSentence(ValueKind[SentencesByLanguage]):
     """Kind of one sentence for all languages of the hub's answers, or an object with one for each."""
 
-    label: str = translatable("sentence, or a sentence for each language")
-    limits: str = translatable(
-        "at most %(most)s characters; for each language: an object with %(languages)s",
-        most=MAX_SENTENCE,
-        languages=" and ".join(f"`{language}`" for language in LANGUAGES),
+    label: str = "sentence, or a sentence for each language"
+    limits: str = f"at most {MAX_SENTENCE} characters; for each language: an object with " + " and ".join(
+        f"`{language}`" for language in LANGUAGES
     )
 
     def read(self, value: Any, place: SettingPath) -> SentencesByLanguage:
@@ -126,10 +118,7 @@ class SaidSentence(ValueKind[SentencesByLanguage]):
             return SentencesByLanguage(dict.fromkeys(LANGUAGES, sentence), sentence)
         if set(value) != set(LANGUAGES):
             listed = ", ".join(LANGUAGES)
-            raise SettingsInvalid(
-                place,
-                translatable("This must have one sentence for each of: %(languages)s.", languages=listed),
-            )
+            raise SettingsInvalid(place, f"This must have one sentence for each of: {listed}.")
         sentences = {language: _SENTENCE.read(value[language], (*place, language)) for language in LANGUAGES}
         return SentencesByLanguage(sentences, dict(value))
 
@@ -147,9 +136,9 @@ class SaidSentence(ValueKind[SentencesByLanguage]):
         return {"anyOf": [one, each]}
 
 
-WHEN_TEXT = translatable(
-    "An expression that must be true of the response: an object with `status`, `headers` (names in lower "
-    "case) and `body`: the parsed JSON, null if it is empty, or its text if it is not JSON."
+WHEN_TEXT = (
+    "An expression that must be true of the response: an object with `status`, `headers` (names in lower case) and "
+    "`body`: the parsed JSON, null if it is empty, or its text if it is not JSON."
 )
 
 _HAS_WHEN = Stated("when")
@@ -188,9 +177,7 @@ class AnswerCondition(AnswerRule, Declared):
     )
     condition: JmesPathExpression | None = setting(
         Expression(roots=RESPONSE_ROOTS),
-        translatable(
-            "%(meaning)s Without it, the rule applies to every response with the status.", meaning=WHEN_TEXT
-        ),
+        f"{WHEN_TEXT} Without it, the rule applies to every response with the status.",
         name="when",
         default=None,
         example="body.errors[0].extensions.code == 'FORBIDDEN'",
@@ -224,17 +211,12 @@ CREDENTIALS_CONDITIONS = ListOf(CredentialsCondition.kind, MAX_RULES)
 
 def rule_list(meanings: Collection[Meaning]) -> ListOf[Any]:
     """Return the kind of ordered rules that may give one of these meanings."""
-    listed = join_texts(
-        "; ",
-        (join_texts(" ", (f"`{one}`", join_texts("", ("(", MEANING_TEXTS[one], ")")))) for one in meanings),
-    )
+    listed = "; ".join(f"`{one}` ({MEANING_TEXTS[one]})" for one in meanings)
     choices = tuple(meanings)
     told = [meaning.value for meaning in choices if meaning in _SAID_TO_PEOPLE]
 
     class StatedRule(AnswerCondition):
-        means: Meaning = setting(
-            Choice(choices), translatable("What it means: %(names)s.", names=listed), example=choices[0]
-        )
+        means: Meaning = setting(Choice(choices), f"What it means: {listed}.", example=choices[0])
         says: Mapping[str, str] | None = setting(
             SaidSentence(),
             "The sentence that answers to the source contain in place of the system's message, for example because "

@@ -6,7 +6,6 @@ from typing import Any
 from config_schema.kinds import Choice
 from config_schema.objects import VariantObject
 from config_schema.settings import Setting
-from config_schema.translatable import translatable
 from connectors.http.urls import BaseUrl
 from connectors.settings.credentials import CERTIFICATE_CREDENTIALS, CREDENTIALS
 from connectors.settings.schemes.base import Authentication, SecretAuthentication
@@ -50,14 +49,14 @@ AUTHENTICATION: VariantObject[Authentication] = VariantObject(
     Setting(
         name="scheme",
         kind=Choice(tuple(_CLASSES)),
-        meaning=translatable("How requests are authenticated."),
+        meaning="How requests are authenticated.",
         default="none",
         example="bearer",
     ),
     {name: cls.variant(cls.meaning, {"scheme": name, **cls.example}) for name, cls in _CLASSES.items()},
     hints=dict.fromkeys(
         CREDENTIALS,
-        translatable("This is a credential. Enter it in its own field, where it is stored encrypted."),
+        "This is a credential. Enter it in its own field, where it is stored encrypted.",
     ),
 )
 

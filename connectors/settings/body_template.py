@@ -14,7 +14,6 @@ from config_schema.declared import Declared, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.expressions.expression_analysis import parse_plain_path
 from config_schema.kinds import Boolean, JsonSchema, ValueKind
-from config_schema.translatable import translatable
 from connectors.http.placeholders import find_fault, find_placeholders
 from connectors.settings.setting_kinds import Expression, compile_setting
 from connectors.values.json_responses import JmesPathExpression, is_true_value
@@ -211,10 +210,8 @@ class Body(ValueKind[BodyTemplate]):
 
     names: tuple[str, ...] = ()
     nullable: tuple[str, ...] = ()
-    label: str = translatable("object with expressions")
-    limits: str = translatable(
-        "at most %(most)s values, nested at most %(depth)s deep", most=f"{MAX_VALUES:,}", depth=MAX_DEPTH
-    )
+    label: str = "object with expressions"
+    limits: str = f"at most {MAX_VALUES:,} values, nested at most {MAX_DEPTH} deep"
 
     def read(self, value: Any, place: SettingPath) -> BodyTemplate:
         if not isinstance(value, Mapping | list | tuple):
@@ -255,11 +252,7 @@ class _TemplateReader:
     def read_part(self, value: Any, place: SettingPath, depth: int) -> Any:
         self._values_left -= 1
         if depth > MAX_DEPTH or self._values_left < 0:
-            sentence = translatable(
-                "A body may have at most %(most)s values, nested at most %(depth)s deep.",
-                most=f"{MAX_VALUES:,}",
-                depth=MAX_DEPTH,
-            )
+            sentence = f"A body may have at most {MAX_VALUES:,} values, nested at most {MAX_DEPTH} deep."
             raise SettingsInvalid(place, sentence)
         if isinstance(value, Mapping):
             if "expression" in value and value.keys() <= _MEMBERS:
@@ -297,16 +290,12 @@ class _TemplateReader:
 
 
 def _refuse_text(name: str, place: SettingPath) -> NoReturn:
-    raise SettingsInvalid(
-        place, translatable("Write {“expression”: “%(name)s”} instead of this text.", name=name)
-    )
+    raise SettingsInvalid(place, f"Write {{“expression”: “{name}”}} instead of this text.")
 
 
 def _require_text(text: str, place: SettingPath) -> None:
     if len(text) > _MAX_TEXT or "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
         raise SettingsInvalid(
             place,
-            translatable(
-                "A text may have at most %(most)s characters, all of them Unicode.", most=f"{_MAX_TEXT:,}"
-            ),
+            f"A text may have at most {_MAX_TEXT:,} characters, all of them Unicode.",
         )

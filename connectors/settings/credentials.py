@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from config_schema.declared import Declared, setting
 from config_schema.kinds import Text
 from config_schema.rules import exactly_one
-from config_schema.translatable import translatable
 from connectors.settings.setting_kinds import HeaderName
 
 
@@ -83,8 +82,8 @@ def basic_authorization(username: str, password: str) -> str:
 
 PARAMETER_NAME = Text(
     re.compile(r"[A-Za-z0-9_.:\[\]-]{1,64}", re.ASCII),
-    translatable("1 to 64 letters, digits and characters of `_.:[]-`"),
-    translatable("This is not the name of a parameter."),
+    "1 to 64 letters, digits and characters of `_.:[]-`",
+    "This is not the name of a parameter.",
 )
 
 

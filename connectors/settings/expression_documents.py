@@ -11,7 +11,6 @@ from config_schema.expressions.expression_analysis import UnknownRoot, require_k
 from config_schema.expressions.expression_kind import pattern_of_other_root
 from config_schema.kinds import JsonSchema
 from config_schema.rules import CodeRule, Fault, NamedValues
-from config_schema.translatable import error_sentence, translatable
 from connectors.settings.body_template import IS_EXPRESSION_PART, BodyTemplate
 from connectors.values.json_responses import JmesPathExpression
 
@@ -47,18 +46,12 @@ def expression_rule(purpose: str, *settings: str) -> CodeRule:
                 try:
                     require_known_roots(expression.text, roots)
                 except UnknownRoot as unknown:
-                    sentence = translatable(
-                        "This JMESPath expression %(refused)s", refused=error_sentence(unknown)
-                    )
+                    sentence = f"This JMESPath expression {unknown}"
                     return place, sentence
         return None
 
     return CodeRule(
-        sentence=translatable(
-            "Expressions in %(settings)s begin with %(names)s.",
-            settings=_join_names(places),
-            names=_join_names(sorted(roots)),
-        ),
+        sentence=f"Expressions in {_join_names(places)} begin with {_join_names(sorted(roots))}.",
         find_fault=find_unknown_root,
         schema={"properties": {name: _setting_schema(name, purpose) for name in places}},
     )

@@ -9,7 +9,6 @@ from config_schema.errors import SettingPath
 from config_schema.kinds import Choice, JsonSchema, ValueKind
 from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, NamedValues
-from config_schema.translatable import translatable
 from connectors.http.query_parameters import Query, list_values
 from connectors.settings.answer_rules import rule_list
 from connectors.settings.body_template import BodyTemplate, ObjectBody
@@ -36,9 +35,10 @@ _ID = frozenset({"id"})
 class EntityPath(ValueKind[str]):
     """A path below the base URL that may contain the placeholder `{id}`."""
 
-    label: str = translatable("path")
-    limits: str = translatable(
-        "begins with `/`; contains neither `.` nor `..` nor encoded characters; no placeholder other than `{id}`"
+    label: str = "path"
+    limits: str = (
+        "begins with `/`; contains neither `.` nor `..` nor encoded characters; no placeholder other than "
+        "`{id}`"
     )
 
     def read(self, value: Any, place: SettingPath) -> str:
@@ -54,9 +54,7 @@ def _find_missing_id(values: NamedValues) -> Fault | None:
     texts = (values["path"], *list_values(values["query"]))
     if any("{id}" in text for text in texts) or (body and body.uses("id")):
         return None
-    return "path", translatable(
-        "The path or a value of the query must contain {id}, or the body must use the id."
-    )
+    return "path", "The path or a value of the query must contain {id}, or the body must use the id."
 
 
 class EntitySettings(ProbeSettings):

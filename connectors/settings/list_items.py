@@ -11,7 +11,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Choice, JsonSchema, ValueKind
 from config_schema.objects import MapOf, OneOrMore
 from config_schema.rules import CodeRule, Fault, NamedValues
-from config_schema.translatable import translatable
 from connectors.settings.record_version import FieldNames, FieldPath
 
 MAX_LIST_ITEMS = 20
@@ -24,7 +23,7 @@ _REMOVE, _NULL = "remove", "null"
 class PlainValue(ValueKind[Any]):
     """A JSON value without parts."""
 
-    label: str = translatable("text, number, true, false or null")
+    label: str = "text, number, true, false or null"
 
     def read(self, value: Any, place: SettingPath) -> Any:
         if not (value is None or isinstance(value, str | int | float)):
@@ -37,7 +36,7 @@ class PlainValue(ValueKind[Any]):
 
 def _find_selected_value(values: NamedValues) -> Fault | None:
     if any(values["value"][0] in selector for selector in values["where"]):
-        return "where", translatable("This must not name the attribute that has the value.")
+        return "where", "This must not name the attribute that has the value."
     return None
 
 

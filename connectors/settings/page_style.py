@@ -7,7 +7,6 @@ from typing import ClassVar
 from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Boolean, Choice, Text, WholeNumber
 from config_schema.rules import Given, Is, Requires, Rule
-from config_schema.translatable import translatable
 from connectors.contracts.types import ListFacts
 from connectors.http.placeholders import fill_template
 from connectors.http.query_parameters import Query, QueryValue, change_values
@@ -22,14 +21,13 @@ ADDRESS_STYLES = ("link", "next_url")
 STYLES = ("offset", "page", "cursor", *ADDRESS_STYLES)
 # Styles whose next page the hub itself counts.
 _COUNTED_STYLES = ("offset", "page")
-_STYLE_MEANING = translatable(
-    "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a "
-    "text in the response (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or "
-    "by an address in the response (`next_url`). An address that does not begin with the base URL ends the "
-    "list with an error."
+_STYLE_MEANING = (
+    "How the next page is found: by the number of items before it (`offset`), by its number (`page`), by a text in the "
+    "response (`cursor`), by the header `Link` with the relation `next` (`link`, RFC 8288), or by an address in the "
+    "response (`next_url`). An address that does not begin with the base URL ends the list with an error."
 )
 
-NULL_ITEMS = translatable(
+NULL_ITEMS = (
     "A null in it is no item, but counts for the place of the next page: so an expression can leave out items that "
     "count as deleted, such as ``map(&(status != 'archived' && @ || `null`), members)``."
 )
@@ -69,10 +67,7 @@ class Paging(Declared):
 
     style: str | None = nullable(
         Choice(STYLES),
-        translatable(
-            "%(meaning)s Without it, the list is one request, to which no parameter is added.",
-            meaning=_STYLE_MEANING,
-        ),
+        f"{_STYLE_MEANING} Without it, the list is one request, to which no parameter is added.",
         name="paging",
         example="cursor",
     )
@@ -170,7 +165,7 @@ class Paging(Declared):
 def address_rule(at: str) -> Requires:
     """Return the rule that pages with an address are requested by GET. `at`: the setting that an error is about."""
     return Requires(
-        sentence=translatable("With `link` and `next_url`, the method is `GET`."),
+        sentence="With `link` and `next_url`, the method is `GET`.",
         when=Is("paging", *ADDRESS_STYLES),
         then=Is("method", "GET"),
         at=at,
@@ -212,7 +207,7 @@ class PagedList(Paging):
     )
     results: JmesPathExpression = setting(
         Expression(),
-        translatable("Where the list is in a response. %(nulls)s", nulls=NULL_ITEMS),
+        f"Where the list is in a response. {NULL_ITEMS}",
         default="@",
         example="Resources",
     )

@@ -13,7 +13,6 @@ from config_schema.expressions.jmespath_paths import parse_field_path
 from config_schema.kinds import JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
 from config_schema.rules import AnyOf, Given, Is, Not, Requires, Stated, exactly_one
-from config_schema.translatable import translatable
 from connectors.settings.answer_rules import WHEN_TEXT, StatusSet
 from connectors.settings.expression_documents import RESPONSE_ROOTS
 from connectors.settings.setting_kinds import Expression, HeaderName
@@ -36,8 +35,8 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 class FieldNames(ValueKind[FieldPath]):
     """A path of field names in JMESPath, and nothing else."""
 
-    label: str = translatable("path of field names")
-    limits: str = translatable("at most %(most)s names", most=_MAX_PATH_LENGTH)
+    label: str = "path of field names"
+    limits: str = f"at most {_MAX_PATH_LENGTH} names"
 
     def read(self, value: Any, place: SettingPath) -> FieldPath:
         text = Text().read(value, place)
@@ -46,7 +45,7 @@ class FieldNames(ValueKind[FieldPath]):
         with suppress(ValueError):
             names = parse_field_path(text)
         if not names or len(names) > _MAX_PATH_LENGTH:
-            sentence = translatable("This must be a path of field names such as version or meta.version.")
+            sentence = "This must be a path of field names such as version or meta.version."
             raise SettingsInvalid(place, sentence)
         return names
 
@@ -123,11 +122,8 @@ class StaleRule(AnswerRule, Declared):
     )
     condition: JmesPathExpression | None = nullable(
         Expression(roots=RESPONSE_ROOTS),
-        translatable(
-            "%(meaning)s Only 409, 412 and 428 may be used without it, because other statuses can also mean "
-            "refused values.",
-            meaning=WHEN_TEXT,
-        ),
+        f"{WHEN_TEXT} Only 409, 412 and 428 may be used without it, because other statuses can also mean refused "
+        "values.",
         name="when",
         example="body.code == 'version'",
     )
@@ -137,13 +133,13 @@ class StaleRule(AnswerRule, Declared):
             sentence="",
             then=Not(Is("status", *sorted(_OTHER_MEANINGS))),
             at="status",
-            error=translatable("This status has another meaning."),
+            error="This status has another meaning.",
         ),
         Requires(
             sentence="",
             then=AnyOf(Is("status", *sorted(_UNCONDITIONAL)), Given("when")),
             at="when",
-            error=translatable("Only the statuses 409, 412 and 428 may be used without a condition."),
+            error="Only the statuses 409, 412 and 428 may be used without a condition.",
         ),
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.translatable import translatable
 from connectors.settings.credentials import CREDENTIALS
 from connectors.settings.schemes.base import Authentication
 from connectors.values.secret_forms import MIN_SECRET_LENGTH
@@ -132,45 +131,33 @@ def refuse_plain_secrets(settings: Mapping[str, Any]) -> None:
     """Raise SettingsInvalid for a secret among the settings, and name the credential to use in its place."""
     for found in find_plain_secrets(settings):
         if "parameters" in found.place:
-            sentence = translatable(
-                "“%(name)s” seems to be a secret. Enter the secret of the client under “Client secret”, where it is "
-                "stored encrypted.",
-                name=found.name[:100],
+            sentence = (
+                f"“{found.name[:100]}” seems to be a secret. Enter the secret of the client under “Client secret”, "
+                "where it is stored encrypted."
             )
         elif not found.is_header:
-            why, where = translatable("settings are not encrypted"), "body"
+            why, where = "settings are not encrypted", "body"
             if "body" not in found.place:
-                why, where = translatable("addresses appear in the logs of other systems"), "query"
-            sentence = translatable(
-                '“%(name)s” seems to be a secret, and %(why)s. Use the authentication {"scheme": "header", '
-                '"header": "X-Api-Key"}, and enter the secret under “Header value”, where it is stored encrypted. A '
-                "system that takes it nowhere else needs %(scheme)s and “Parameter value”.",
-                name=found.name[:100],
-                why=why,
-                scheme=f'{{"scheme": "parameter", "parameter": "{found.name[:64]}", "in": "{where}"}}',
+                why, where = "addresses appear in the logs of other systems", "query"
+            scheme = f'{{"scheme": "parameter", "parameter": "{found.name[:64]}", "in": "{where}"}}'
+            sentence = (
+                f"“{found.name[:100]}” seems to be a secret, and {why}. Use the authentication "
+                '{"scheme": "header", "header": "X-Api-Key"}, and enter the secret under “Header value”, where it is '
+                f"stored encrypted. A system that takes it nowhere else needs {scheme} and “Parameter value”."
             )
         else:
             name = found.name[:100]
             own = f'{{"scheme": "header", "header": "{name}"}}'
             scheme = _SCHEMES_BY_HEADER.get(name.lower(), own)
-            field = (
-                translatable("“Header value”")
-                if scheme == own
-                else translatable("“Token”, “Password” or “Header value”")
-            )
-            sentence = translatable(
-                "The header “%(name)s” holds a secret. Use the authentication %(scheme)s, and enter the secret "
-                "under %(field)s, where it is stored encrypted.",
-                name=name,
-                scheme=scheme,
-                field=field,
+            field = "“Header value”" if scheme == own else "“Token”, “Password” or “Header value”"
+            sentence = (
+                f"The header “{name}” holds a secret. Use the authentication {scheme}, and enter the secret under "
+                f"{field}, where it is stored encrypted."
             )
             if scheme == own:
-                sentence = translatable(
-                    "%(sentence)s If requests also need another secret, add %(second)s to the authentication of that "
-                    "one, and enter this one under “Second secret”.",
-                    sentence=sentence,
-                    second=f'"second": {{"header": "{name}"}}',
+                sentence += (
+                    f' If requests also need another secret, add "second": {{"header": "{name}"}} to the '
+                    "authentication of that one, and enter this one under “Second secret”."
                 )
         raise SettingsInvalid(found.place, sentence)
 

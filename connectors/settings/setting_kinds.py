@@ -11,7 +11,6 @@ from config_schema.errors import SettingPath, SettingsInvalid, format_pointer
 from config_schema.expressions.expression_kind import ExpressionKind, read_expression
 from config_schema.expressions.jmespath_paths import compile_expression, is_plain_expression
 from config_schema.kinds import JsonSchema, Text, TextList, TextMap, ValueKind, anchor_pattern
-from config_schema.translatable import error_sentence, translatable
 from connectors.http.egress import Network
 from connectors.http.placeholders import find_placeholders
 from connectors.http.query_parameters import Query, QueryValue, list_values
@@ -19,7 +18,7 @@ from connectors.http.urls import PATH_CHARACTERS, is_plain_path, parse_base_url
 from connectors.values.json_responses import JmesPathExpression
 
 ENTITY_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}", re.ASCII)
-ENTITY_TYPE_SENTENCE = translatable("This is not the name of an entity type.")
+ENTITY_TYPE_SENTENCE = "This is not the name of an entity type."
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,16384}[\x21-\x7e])?", re.ASCII)
@@ -38,28 +37,22 @@ class PathTemplate(ValueKind[str]):
     """A path below the base URL that holds exactly the given placeholders."""
 
     placeholders: frozenset[str] = frozenset()
-    label: str = translatable("path")
+    label: str = "path"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return translatable(
-            "begins with `/`; contains neither `.` nor `..` nor encoded characters; %(placeholders)s",
-            placeholders=self._placeholder_words("`"),
-        )
+        return f"begins with `/`; contains neither `.` nor `..` nor encoded characters; {self._placeholder_words('`')}"
 
     def read(self, value: Any, place: SettingPath) -> str:
         path = _NON_BLANK.read(value, place)
         plain = re.sub(r"\{[a-z_]+\}", "x", path)
         if not path.startswith("/") or not is_plain_path(plain):
-            sentence = translatable(
+            sentence = (
                 "This must be a path that begins with / and contains neither . nor .. nor encoded characters."
             )
             raise SettingsInvalid(place, sentence)
         if find_placeholders(path) != self.placeholders:
-            sentence = translatable(
-                "This path must contain %(placeholders)s, and no other placeholder.",
-                placeholders=self._placeholder_words(),
-            )
+            sentence = f"This path must contain {self._placeholder_words()}, and no other placeholder."
             raise SettingsInvalid(place, sentence)
         return path
 
@@ -70,7 +63,7 @@ class PathTemplate(ValueKind[str]):
 
     def _placeholder_words(self, quote: str = "") -> str:
         names = [f"{quote}{{{name}}}{quote}" for name in sorted(self.placeholders)]
-        return " and ".join(names) or translatable("no placeholder")
+        return " and ".join(names) or "no placeholder"
 
 
 def path_pattern(*placeholders: str) -> str:
@@ -85,8 +78,8 @@ def path_pattern(*placeholders: str) -> str:
 class PlainPath(ValueKind[str]):
     """A path without placeholders that begins with a slash."""
 
-    label: str = translatable("path")
-    limits: str = translatable("begins with `/`; contains neither `.` nor `..` nor encoded characters")
+    label: str = "path"
+    limits: str = "begins with `/`; contains neither `.` nor `..` nor encoded characters"
 
     def read(self, value: Any, place: SettingPath) -> str:
         path = _NON_BLANK.read(value, place)
@@ -105,15 +98,15 @@ class PlainPath(ValueKind[str]):
 class BaseAddress(ValueKind[str]):
     """An address that all requests begin with."""
 
-    label: str = translatable("URL")
-    limits: str = translatable("http or https; no user name, query or fragment")
+    label: str = "URL"
+    limits: str = "http or https; no user name, query or fragment"
 
     def read(self, value: Any, place: SettingPath) -> str:
         address = _NON_BLANK.read(value, place)
         try:
             parse_base_url(address)
         except ValueError as error:
-            raise SettingsInvalid(place, error_sentence(error)) from None
+            raise SettingsInvalid(place, str(error)) from None
         return address
 
     def to_schema(self) -> JsonSchema:
@@ -140,8 +133,8 @@ class HeaderName(ValueKind[str]):
 
     also_allowed: str = ""
     is_folded: bool = False
-    label: str = translatable("header name")
-    limits: str = translatable("at most 100 characters; not a header that the hub sets itself")
+    label: str = "header name"
+    limits: str = "at most 100 characters; not a header that the hub sets itself"
 
     def read(self, value: Any, place: SettingPath) -> str:
         name = _NON_BLANK.read(value, place)
@@ -157,16 +150,14 @@ class HeaderName(ValueKind[str]):
 class Headers(ValueKind[dict[str, str]]):
     """Headers to send with every request."""
 
-    label: str = translatable("object of texts")
-    limits: str = translatable("header names that the hub does not set itself; values in printable ASCII")
+    label: str = "object of texts"
+    limits: str = "header names that the hub does not set itself; values in printable ASCII"
 
     def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         headers = TextMap().read(value, place)
         for name, content in headers.items():
             if not is_settable_header(name) or not is_header_value(content):
-                raise SettingsInvalid(
-                    place, translatable("The header “%(name)s” cannot be sent.", name=name[:100])
-                )
+                raise SettingsInvalid(place, f"The header “{name[:100]}” cannot be sent.")
         return headers
 
     def to_schema(self) -> JsonSchema:
@@ -187,29 +178,21 @@ class QueryParameters(ValueKind[dict[str, QueryValue]]):
 
     placeholders: frozenset[str] | None = frozenset()
     required: frozenset[str] = frozenset()
-    label: str = translatable("object of texts, or lists of texts")
+    label: str = "object of texts, or lists of texts"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        most = translatable(
-            "at most %(most)s parameters, each with at most %(values)s values",
-            most=MAX_PARAMETERS,
-            values=MAX_PARAMETER_VALUES,
-        )
+        most = f"at most {MAX_PARAMETERS} parameters, each with at most {MAX_PARAMETER_VALUES} values"
         if not self.required:
             return most
         words = self._required_words("`")
-        return translatable(
-            "%(most)s; at least one value contains %(placeholders)s", most=most, placeholders=words
-        )
+        return f"{most}; at least one value contains {words}"
 
     def read(self, value: Any, place: SettingPath) -> dict[str, QueryValue]:
         if not isinstance(value, Mapping) or not all(_is_parameter(one) for one in value.values()):
             raise SettingsInvalid(place, "This must be an object whose values are texts, or lists of texts.")
         if len(value) > MAX_PARAMETERS:
-            raise SettingsInvalid(
-                place, translatable("This may have at most %(most)s parameters.", most=MAX_PARAMETERS)
-            )
+            raise SettingsInvalid(place, f"This may have at most {MAX_PARAMETERS} parameters.")
         query = {name: one if isinstance(one, str) else tuple(one) for name, one in value.items()}
         if self.placeholders is not None:
             self._check_placeholders(query, place)
@@ -224,17 +207,9 @@ class QueryParameters(ValueKind[dict[str, QueryValue]]):
             found |= find_placeholders(text)
         if known and not found <= known:
             words = " and ".join(f"{{{name}}}" for name in sorted(known))
-            raise SettingsInvalid(
-                place,
-                translatable("Only the placeholder %(placeholders)s is allowed here.", placeholders=words),
-            )
+            raise SettingsInvalid(place, f"Only the placeholder {words} is allowed here.")
         if self.required and not found & self.required:
-            raise SettingsInvalid(
-                place,
-                translatable(
-                    "One of these must contain %(placeholders)s.", placeholders=self._required_words()
-                ),
-            )
+            raise SettingsInvalid(place, f"One of these must contain {self._required_words()}.")
 
     def to_schema(self) -> JsonSchema:
         text: JsonSchema = {"type": "string"}
@@ -269,15 +244,13 @@ def _is_parameter(value: Any) -> bool:
 class Certificates(ValueKind[str]):
     """Certificates in PEM form."""
 
-    label: str = translatable("certificates in PEM")
-    limits: str = translatable("ASCII, with line breaks")
+    label: str = "certificates in PEM"
+    limits: str = "ASCII, with line breaks"
 
     def read(self, value: Any, place: SettingPath) -> str:
         certificates = _NON_BLANK.read(value, place)
         if not _can_load_certificates(certificates):
-            sentence = translatable(
-                "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
-            )
+            sentence = "This must be one or more certificates in PEM form, in ASCII, with their line breaks."
             raise SettingsInvalid(place, sentence)
         return certificates
 
@@ -289,8 +262,8 @@ class Certificates(ValueKind[str]):
 class Networks(ValueKind[tuple[Network, ...]]):
     """Networks in CIDR notation."""
 
-    label: str = translatable("list of networks")
-    limits: str = translatable("CIDR notation, IPv4 or IPv6")
+    label: str = "list of networks"
+    limits: str = "CIDR notation, IPv4 or IPv6"
 
     def read(self, value: Any, place: SettingPath) -> tuple[Network, ...]:
         try:

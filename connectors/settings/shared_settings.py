@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Choice
-from config_schema.translatable import translatable
 from connectors.http.egress import Network
 from connectors.http.query_parameters import Query
 from connectors.settings.setting_kinds import (
@@ -115,7 +114,7 @@ class ErrorSettings(ErrorExtractor, Declared):
     )
 
     hints = {
-        "when": translatable(
+        "when": (
             "Unknown field. Write a rule of “answers” instead, whose “when” sees the response as {status, headers, "
             "body}: {“status”: “2xx”, “when”: “body.error”, “means”: “refused”}."
         )

@@ -9,7 +9,6 @@ from config_schema.declared import Declared, nullable, setting
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import AnyValue, Choice, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf
-from config_schema.translatable import error_sentence, translatable
 from connectors.values.header_template import HeaderTemplate, TemplateError, template_pattern
 
 ASYMMETRIC = ("RS256", "PS256", "ES256", "EdDSA")
@@ -25,29 +24,25 @@ class Template(ValueKind[HeaderTemplate]):
     others: tuple[str, ...] = ()
     # Settings may add further placeholders, which their builder checks.
     has_more: bool = False
-    label: str = translatable("text with placeholders")
+    label: str = "text with placeholders"
 
     @property
     def limits(self) -> str:  # type: ignore[override]
-        return translatable(
-            "printable ASCII, at most %(most)s characters; contains `{token}`", most=MAX_TEMPLATE_LENGTH
-        )
+        return f"printable ASCII, at most {MAX_TEMPLATE_LENGTH} characters; contains `{{token}}`"
 
     def read(self, value: Any, place: SettingPath) -> HeaderTemplate:
         text = Text().read(value, place)
         if len(text) > MAX_TEMPLATE_LENGTH or not text.isascii() or not text.isprintable():
-            raise SettingsInvalid(place, translatable("This must be %(limits)s.", limits=self.limits))
+            raise SettingsInvalid(place, f"This must be {self.limits}.")
         try:
             template = HeaderTemplate(text)
         except TemplateError as error:
-            raise SettingsInvalid(place, error_sentence(error)) from None
+            raise SettingsInvalid(place, str(error)) from None
         if "token" not in template.names:
             raise SettingsInvalid(place, "This must contain {token}.")
         unknown = template.names - {"token", *self.others}
         if unknown and not self.has_more:
-            raise SettingsInvalid(
-                place, translatable("Unknown placeholder: {%(placeholder)s}.", placeholder=min(unknown))
-            )
+            raise SettingsInvalid(place, f"Unknown placeholder: {{{min(unknown)}}}.")
         return template
 
     def to_json(self, value: HeaderTemplate) -> str:
@@ -71,11 +66,8 @@ def claims_kind(*own: str) -> MapOf[Any]:
         0,
         MAX_CLAIMS,
         re.compile(rf"(?!(?:{names})$)[\x21-\x7e]{{1,100}}", re.ASCII),
-        translatable(
-            "This is not the name of a claim that can be set. The hub sets %(names)s.",
-            names=", ".join((*own, "iat", "exp", "jti")),
-        ),
-        noun=translatable("claims"),
+        f"This is not the name of a claim that can be set. The hub sets {', '.join((*own, 'iat', 'exp', 'jti'))}.",
+        noun="claims",
     )
 
 

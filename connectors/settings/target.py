@@ -10,7 +10,6 @@ from config_schema.expressions.jmespath_paths import fields_built
 from config_schema.kinds import Boolean, JsonSchema, TextList, ValueKind
 from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, Fits, Given, NamedValues, Not, Requires
-from config_schema.translatable import translatable
 from connectors.settings.answer_rules import rule_list
 from connectors.settings.list_items import MAX_LIST_ITEMS, ListItem, ListItems
 from connectors.settings.operations.operation import has_bare_quoted_id
@@ -36,18 +35,14 @@ _REFUSED_CHARACTERS = frozenset("%?#")
 class IdCharacters(ValueKind[frozenset[str]]):
     """Characters that ids may hold."""
 
-    label: str = translatable("text")
-    limits: str = translatable(
-        "at most %(most)s printable characters; none of `%%`, `?`, `#`", most=_MAX_CHARACTERS
-    )
+    label: str = "text"
+    limits: str = f"at most {_MAX_CHARACTERS} printable characters; none of `%`, `?`, `#`"
 
     def read(self, value: Any, place: SettingPath) -> frozenset[str]:
         if not isinstance(value, str):
             raise SettingsInvalid(place, "This must be a text.")
         if len(value) > _MAX_CHARACTERS or not value.isprintable() or _REFUSED_CHARACTERS & set(value):
-            sentence = translatable(
-                "This must be at most %(most)s printable characters; none of %%, ?, #.", most=_MAX_CHARACTERS
-            )
+            sentence = f"This must be at most {_MAX_CHARACTERS} printable characters; none of %, ?, #."
             raise SettingsInvalid(place, sentence)
         return frozenset(value)
 
@@ -75,8 +70,9 @@ def _find_unsent_version(values: NamedValues) -> Fault | None:
         return None
     for operation in (operations.updates[0], operations.delete):
         if operation is not None and not _can_send_field(operation):
-            return "operations", translatable(
-                "With “version.send.field”, the body of an update or deletion must contain `sent` or `version`."
+            return (
+                "operations",
+                "With “version.send.field”, the body of an update or deletion must contain `sent` or `version`.",
             )
     return None
 
@@ -86,7 +82,7 @@ def _find_list_name(values: NamedValues) -> Fault | None:
     list_items = values["list_items"]
     for name in list_items:
         if any(name == item.path[0] for item in list_items.values()):
-            return ("list_items", name), translatable("This field must have another name than the list.")
+            return ("list_items", name), "This field must have another name than the list."
     return None
 
 
@@ -95,9 +91,7 @@ def _find_missing_list(values: NamedValues) -> Fault | None:
     built = fields_built(values["operations"].get.result.text)
     for name, item in values["list_items"].items():
         if built is not None and item.path[0] not in built:
-            return ("list_items", name, "list"), translatable(
-                "The `result` of `operations.get` lacks this list."
-            )
+            return ("list_items", name, "list"), "The `result` of `operations.get` lacks this list."
     return None
 
 
@@ -111,9 +105,8 @@ def _find_shorter_list(values: NamedValues) -> Fault | None:
     is_known = read is not None or record.is_plain or record.is_current_node
     if listed is None or not is_known or (read is not None and read <= listed):
         return None
-    return ("operations", "list", "result"), translatable(
-        "The list has fewer fields than `get`: it needs all of them, or “whole_items” false."
-    )
+    sentence = "The list has fewer fields than `get`: it needs all of them, or “whole_items” false."
+    return ("operations", "list", "result"), sentence
 
 
 _HAS_WHEN = {"required": ["when"], "properties": {"when": {"type": "string"}}}
@@ -123,26 +116,21 @@ _FIRST_HAS_WHEN = {
 
 # What was written before there were operations only.
 _FORMER_SETTINGS = {
-    "collection": translatable("Unknown field. Write this as the `path` of `operations.create`."),
-    "item": translatable(
-        "Unknown field. Write this as the `path` of `operations.get`, `operations.update` and `operations.delete`."
+    "collection": "Unknown field. Write this as the `path` of `operations.create`.",
+    "item": "Unknown field. Write this as the `path` of `operations.get`, `operations.update` and `operations.delete`.",
+    "record": "Unknown field. Write this as `result` of `operations.get`, `operations.create` and `operations.update`.",
+    "wrap": (
+        "Unknown field. Write this as `body` of `operations.create` and `operations.update`: {“customer”: "
+        "{“expression”: “sent”}}."
     ),
-    "record": translatable(
-        "Unknown field. Write this as `result` of `operations.get`, `operations.create` and `operations.update`."
+    "search": (
+        "Unknown field. Write this as `operations.search`, `results` as its `result`, and {quoted} as "
+        "{value:quoted}."
     ),
-    "wrap": translatable(
-        "Unknown field. Write this as `body` of `operations.create` and `operations.update`: "
-        "{“customer”: {“expression”: “sent”}}."
-    ),
-    "search": translatable(
-        "Unknown field. Write this as `operations.search`, `results` as its `result`, and {quoted} as {value:quoted}."
-    ),
-    "list": translatable("Unknown field. Write this as `operations.list`, and `results` as its `result`."),
-    "create": translatable("Unknown field. Write this as `operations.create`, with its `path`."),
-    "update": translatable(
-        "Unknown field. Write this as `operations.update`, with its `path`; PUT needs “style”: “replace”."
-    ),
-    "delete": translatable("Unknown field. Write this as `operations.delete`, with its `path`."),
+    "list": "Unknown field. Write this as `operations.list`, and `results` as its `result`.",
+    "create": "Unknown field. Write this as `operations.create`, with its `path`.",
+    "update": "Unknown field. Write this as `operations.update`, with its `path`; PUT needs “style”: “replace”.",
+    "delete": "Unknown field. Write this as `operations.delete`, with its `path`.",
 }
 
 
@@ -157,7 +145,7 @@ class RecordSettings(ProbeSettings):
         example={"read": {"header": "ETag"}, "send": {"header": "If-Match"}},
     )
     list_items: ListItems = setting(
-        MapOf(ListItem.kind, "FIELD", 0, MAX_LIST_ITEMS, noun=translatable("fields")),
+        MapOf(ListItem.kind, "FIELD", 0, MAX_LIST_ITEMS, noun="fields"),
         "Fields whose value is in one item of a list of the record, such as the work address among several. A mapping "
         "fills them by these names; they are compared by that value alone. An update reads the record once more and "
         "sends the list with that item changed: all other items stay in their order, and all other attributes of the "
@@ -194,7 +182,7 @@ class RecordSettings(ProbeSettings):
                 )
             ),
             at="operations",
-            error=translatable("The first update names the version, so it must not have “when”."),
+            error="The first update names the version, so it must not have “when”.",
         ),
         CodeRule(
             sentence="With `version.send.field`, the body of an update or a deletion contains `sent` or `version`.",
@@ -228,8 +216,9 @@ def _find_bare_ids(values: NamedValues) -> Fault | None:
     operations = (known.operations for known in values["entities"].values())
     if not any(has_bare_quoted_id(operation) for known in operations for _, operation in known.items()):
         return None
-    return "id_characters", translatable(
-        "Ids may contain quotes, so an id in quotes in a path needs a style such as {id:odata}."
+    return (
+        "id_characters",
+        "Ids may contain quotes, so an id in quotes in a path needs a style such as {id:odata}.",
     )
 
 

@@ -4,8 +4,6 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 
-from config_schema.translatable import translatable
-
 _NAME = r"\{[a-z][a-z_]*\}"
 _PART = re.compile(
     rf"(?P<literal>[^{{}}]+)|\{{base64:(?P<inner>(?:[^{{}}]|{_NAME})+)\}}|\{{(?P<name>[a-z][a-z_]*)\}}"
@@ -53,9 +51,7 @@ def _split(text: str) -> Iterator[re.Match[str]]:
     while position < len(text):
         part = _PART.match(text, position)
         if part is None:
-            raise TemplateError(
-                translatable("This must be a text with placeholders such as {token} or {base64:{token}}.")
-            )
+            raise TemplateError("This must be a text with placeholders such as {token} or {base64:{token}}.")
         yield part
         position = part.end()
 

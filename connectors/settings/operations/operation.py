@@ -7,7 +7,6 @@ from config_schema.declared import Declared, nullable, setting
 from config_schema.kinds import Choice
 from config_schema.objects import MapOf
 from config_schema.rules import AnyOf, Fits, Given, Is, Not, Requires
-from config_schema.translatable import translatable
 from connectors.http.placeholders import STYLES, find_fault, find_placeholders
 from connectors.http.query_parameters import Query
 from connectors.settings.answer_rules import rule_list
@@ -25,11 +24,11 @@ MAX_VALUES = 20
 _NAME = re.compile(r"(?!(?:id|key|field|value)$)[a-z][a-z_]{0,29}")
 
 _STYLE_WORDS = ", ".join(f"`{{value:{style}}}`" for style in STYLES)
-_CONTEXT = translatable(
-    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` "
-    "(those that differ), `sent` (the change in the form of `style`), `current` (the record as the hub "
-    "compares it), `raw` (the record as the target returns it, read again), `lists` (the lists of `list_items` that "
-    "the change concerns, with their changed items), `entity` and `version`; in a search `field` and `value`"
+_CONTEXT = (
+    "`id`, `key` (the id of the entity in the identity service), `fields` (all mapped fields), `changed` (those that "
+    "differ), `sent` (the change in the form of `style`), `current` (the record as the hub compares it), `raw` (the "
+    "record as the target returns it, read again), `lists` (the lists of `list_items` that the change concerns, with "
+    "their changed items), `entity` and `version`; in a search `field` and `value`"
 )
 # Of every operation.
 BODY_RULES = (
@@ -38,7 +37,7 @@ BODY_RULES = (
         when=Given("body"),
         then=Not(AnyOf(Is("method", "GET"), Is("encoding", "none"))),
         at="body",
-        error=translatable("A GET request has no body, nor has one with the encoding “none”."),
+        error="A GET request has no body, nor has one with the encoding “none”.",
     ),
     Requires(
         sentence="The body of a form is an object.",
@@ -47,7 +46,7 @@ BODY_RULES = (
             Fits("body", {"type": "array"}, lambda body: body is not None and isinstance(body.root, list))
         ),
         at="body",
-        error=translatable("The body of a form must be an object."),
+        error="The body of a form must be an object.",
     ),
 )
 
@@ -63,14 +62,10 @@ class Operation(Declared):
     )
     query: Query = setting(
         QueryParameters(None),
-        translatable(
-            "The query parameters. A list of texts repeats the parameter. Values may contain placeholders such "
-            "as `{value}`, or, to escape or encode the value, with a style: %(style_words)s. Put `odata` and "
-            "`soql` in single quotes and `json` in double quotes; `quoted` adds its own double quotes. `base64` "
-            "is the standard form with padding, `base64url` the form for URLs without padding. In a search, a "
-            "name may contain `{field}`.",
-            style_words=_STYLE_WORDS,
-        ),
+        "The query parameters. A list of texts repeats the parameter. Values may contain placeholders such as "
+        f"`{{value}}`, or, to escape or encode the value, with a style: {_STYLE_WORDS}. Put `odata` and `soql` in "
+        "single quotes and `json` in double quotes; `quoted` adds its own double quotes. `base64` is the standard form "
+        "with padding, `base64url` the form for URLs without padding. In a search, a name may contain `{field}`.",
         default={},
         example={"filter": "{field} eq {value:quoted}"},
     )
@@ -89,16 +84,13 @@ class Operation(Declared):
     )
     body: BodyTemplate | None = nullable(
         Body(),
-        translatable(
-            'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the '
-            'context: %(context)s. With `"optional": true` it is omitted if the result is null; with `"when": …`, '
-            "unless that expression is true. A cleared field is null in `changed`, and its path there, such as "
-            "`changed.phone`, is sent as null with `optional` too; an expression that makes something else of it needs "
-            '`"when": "contains(keys(changed), \'phone\')"`. An object '
-            '`{"template": …}` stands for a text with placeholders, in the styles of a query. Everything else is sent '
-            "unchanged. Without this setting, a creation and an update send `sent`, and other requests have no body.",
-            context=_CONTEXT,
-        ),
+        'The body. In it, an object `{"expression": …}` stands for the result of a JMESPath expression over the '
+        f'context: {_CONTEXT}. With `"optional": true` it is omitted if the result is null; with `"when": …`, unless '
+        "that expression is true. A cleared field is null in `changed`, and its path there, such as `changed.phone`, "
+        'is sent as null with `optional` too; an expression that makes something else of it needs `"when": '
+        '"contains(keys(changed), \'phone\')"`. An object `{"template": …}` stands for a text with placeholders, in '
+        "the styles of a query. Everything else is sent unchanged. Without this setting, a creation and an update send "
+        "`sent`, and other requests have no body.",
         example={
             "query": "mutation …",
             "variables": {"id": {"expression": "id"}, "input": {"expression": "sent"}},
@@ -118,10 +110,7 @@ class Operation(Declared):
             0,
             MAX_VALUES,
             _NAME,
-            translatable(
-                "This must consist of lower-case letters and underscores, and must not be `id`, `key`, `field` or "
-                "`value`."
-            ),
+            "This must consist of lower-case letters and underscores, and must not be `id`, `key`, `field` or `value`.",
         ),
         "Additional placeholders: their names, and expressions over the context that return their values.",
         default={},

@@ -7,7 +7,6 @@ from config_schema.declared import nullable, setting
 from config_schema.kinds import TextList
 from config_schema.objects import MapOf
 from config_schema.rules import AnyOf, CodeRule, Fault, Fits, NamedValues, Requires
-from config_schema.translatable import translatable
 from connectors.http.placeholders import find_placeholders
 from connectors.http.query_parameters import list_values
 from connectors.settings.answer_rules import NO_CONTENT
@@ -39,7 +38,7 @@ class GetOperation(Operation):
 def _find_unknown_field(values: NamedValues) -> Fault | None:
     for name in values["field_values"]:
         if name not in values["fields"]:
-            sentence = translatable("The field “%(name)s” is not among “fields”.", name=name[:100])
+            sentence = f"The field “{name[:100]}” is not among “fields”."
             return "field_values", sentence
     return None
 
@@ -50,8 +49,9 @@ def _find_bare_absence(values: NamedValues) -> Fault | None:
     """
     for rule in values["answers"]:
         if rule.means is Meaning.ABSENT and rule.condition is None and rule.statuses != {NO_CONTENT}:
-            return "answers", translatable(
-                "In a search, a rule that means “absent” needs “when”: a wrong path may have the same status."
+            return (
+                "answers",
+                "In a search, a rule that means “absent” needs “when”: a wrong path may have the same status.",
             )
     return None
 
@@ -132,10 +132,8 @@ class SearchOperation(Operation):
                     lambda values: mentions("value", values.values()),
                 ),
             ),
-            error=translatable(
-                "A search must send the value: {value} in its path or query, or in its body "
-                '{"expression": "value"}, or a {"template": …} with {value}.'
-            ),
+            error='A search must send the value: {value} in its path or query, or in its body {"expression": "value"}, '
+            'or a {"template": …} with {value}.',
         ),
     )
 
@@ -145,7 +143,7 @@ class ListOperation(Operation, Paging):
 
     result: JmesPathExpression = setting(
         Expression(),
-        translatable("Where the list of records is in a response. %(nulls)s", nulls=NULL_ITEMS),
+        f"Where the list of records is in a response. {NULL_ITEMS}",
         default="@",
         example="data.customers",
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from config_schema.declared import Declared, nullable, setting
 from config_schema.objects import OneOrMore
-from config_schema.translatable import translatable
 from connectors.settings.operations.operation import Operation
 from connectors.settings.operations.read_operations import GetOperation, ListOperation, SearchOperation
 from connectors.settings.operations.write_operations import (
@@ -42,10 +41,7 @@ class Operations(Declared):
     )
     updates: tuple[UpdateOperation, ...] = setting(
         OneOrMore(UpdateOperation.kind, MAX_UPDATES),
-        translatable(
-            "The request that updates a record, or a list of at most %(most)s that are sent in order.",
-            most=MAX_UPDATES,
-        ),
+        f"The request that updates a record, or a list of at most {MAX_UPDATES} that are sent in order.",
         name="update",
         example={"method": "PUT", "path": "/api/customers/{id}", "style": "replace", "omit": ["id"]},
     )

@@ -7,7 +7,6 @@ from typing import Any
 from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import JsonSchema, Text, TextMap, ValueKind
 from config_schema.rules import CodeRule, Fault, NamedValues
-from config_schema.translatable import translatable
 from connectors.http.placeholders import (
     PLACEHOLDER_PATTERN,
     find_fault,
@@ -29,15 +28,13 @@ SEARCHED = frozenset({"field", "value"})
 class OperationPath(ValueKind[str]):
     """A path below the base URL whose segments may hold placeholders."""
 
-    label: str = translatable("path")
-    limits: str = translatable(
-        "begins with `/`; contains placeholders, but neither `.` nor `..` nor encoded characters"
-    )
+    label: str = "path"
+    limits: str = "begins with `/`; contains placeholders, but neither `.` nor `..` nor encoded characters"
 
     def read(self, value: Any, place: SettingPath) -> str:
         path = Text().read(value, place)
         if not path.startswith("/") or not is_plain_path(replace_placeholders(path, "x")):
-            sentence = translatable(
+            sentence = (
                 "This must be a path that begins with / and contains neither . nor .. nor encoded characters."
             )
             raise SettingsInvalid(place, sentence)
@@ -54,9 +51,7 @@ class HeaderTemplates(Headers):
     def read(self, value: Any, place: SettingPath) -> dict[str, str]:
         texts = TextMap().read(value, place)
         if len(texts) > MAX_PARAMETERS:
-            raise SettingsInvalid(
-                place, translatable("This may have at most %(most)s entries.", most=MAX_PARAMETERS)
-            )
+            raise SettingsInvalid(place, f"This may have at most {MAX_PARAMETERS} entries.")
         super().read({name: replace_placeholders(text, "x") for name, text in texts.items()}, place)
         return texts
 
@@ -81,12 +76,9 @@ def placeholder_rule(names: Collection[str]) -> CodeRule:
         return None
 
     return CodeRule(
-        sentence=translatable(
-            "The placeholders are %(names)s, and the names in `values`; in quotes a placeholder needs a style.",
-            names=listed,
-        )
+        sentence=f"The placeholders are {listed}, and the names in `values`; in quotes a placeholder needs a style."
         if known
-        else translatable("The placeholders are the names in `values`; in quotes they need a style."),
+        else "The placeholders are the names in `values`; in quotes they need a style.",
         find_fault=find,
         schema={"if": {"not": {"required": ["values"]}}, "then": {"properties": _text_schemas(known)}},
     )

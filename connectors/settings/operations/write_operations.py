@@ -13,7 +13,6 @@ from config_schema.expressions.expression_analysis import (
 )
 from config_schema.kinds import Choice, TextList
 from config_schema.rules import AnyOf, Given, Is, Not, Requires
-from config_schema.translatable import translatable
 from connectors.settings.expression_documents import CONDITION_ROOTS, RESPONSE_ROOTS, expression_rule
 from connectors.settings.operations.operation import BODY_RULES, Operation
 from connectors.settings.operations.templates import placeholder_rule
@@ -55,10 +54,10 @@ class CreatedIdExpression(Expression):
         expression = super().read(value, place)
         for root, part in list_root_paths(value):
             if (root == "headers" and part != part.lower()) or (root in ("status", "key") and part):
-                sentence = translatable(
-                    "“%(path)s” is null in every response: the names of headers are in lower case, and the status and "
-                    "the key have no fields.",
-                    path=f"{root}.{part}"[:100],
+                path = f"{root}.{part}"[:100]
+                sentence = (
+                    f"“{path}” is null in every response: the names of headers are in lower case, and the status and "
+                    "the key have no fields."
                 )
                 raise SettingsInvalid(place, sentence)
         if not list_root_paths(value) or not can_give_scalar(value):
@@ -117,14 +116,14 @@ class UpdateOperation(WriteOperation):
             when=Is("style", "body"),
             then=AnyOf(Given("body"), Is("encoding", "none")),
             at="body",
-            error=translatable("The style “body” needs a body."),
+            error="The style “body” needs a body.",
         ),
         Requires(
             sentence="A patch is not sent as a form.",
             when=Is("style", *_PATCH_STYLES),
             then=Not(Is("encoding", "form")),
             at="encoding",
-            error=translatable("A patch is sent as JSON."),
+            error="A patch is sent as JSON.",
         ),
         placeholder_rule({"id", "key"}),
         expression_rule("update"),

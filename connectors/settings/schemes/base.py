@@ -7,7 +7,6 @@ from config_schema.declared import Declared, setting
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Boolean
 from config_schema.rules import CodeRule, Fault, NamedValues, Rule
-from config_schema.translatable import translatable
 from connectors.http.urls import BaseUrl
 from connectors.settings.credentials import (
     CERTIFICATE_CREDENTIALS,
@@ -99,10 +98,10 @@ def _find_shared_place(values: NamedValues) -> Fault | None:
     if (second := given["second"]) is not None:
         name = second.place.name.lower()
         if (second.place.kind, name) in taken:
-            return "second", translatable("The first secret is sent in the same place.")
+            return "second", "The first secret is sent in the same place."
         headers |= {name} if second.header else set()
     if given["csrf"] is not None and given["csrf"].header.lower() in headers:
-        return "csrf", translatable("Another secret is sent in the same header.")
+        return "csrf", "Another secret is sent in the same header."
     return None
 
 

@@ -3,7 +3,6 @@
 from config_schema.declared import setting
 from config_schema.kinds import Choice
 from config_schema.rules import Given, Is, Requires
-from config_schema.translatable import translatable
 from connectors.settings.credentials import (
     PARAMETER_NAME,
     Credentials,
@@ -16,7 +15,7 @@ from connectors.settings.setting_kinds import HeaderName
 
 class NoAuthentication(Authentication):
     scheme = "none"
-    meaning = translatable("Requests have no credentials, unless TLS presents a client certificate.")
+    meaning = "Requests have no credentials, unless TLS presents a client certificate."
 
     rules = (
         Requires(
@@ -30,7 +29,7 @@ class NoAuthentication(Authentication):
 
 class BasicAuthentication(SecretAuthentication):
     scheme = "basic"
-    meaning = translatable("Each request has a user name and a password (RFC 7617).")
+    meaning = "Each request has a user name and a password (RFC 7617)."
     credentials = ("username", "password")
 
     def fixed_headers(self, held: Credentials) -> dict[str, str]:
@@ -39,7 +38,7 @@ class BasicAuthentication(SecretAuthentication):
 
 class BearerAuthentication(SecretAuthentication):
     scheme = "bearer"
-    meaning = translatable("Each request has a token (RFC 6750).")
+    meaning = "Each request has a token (RFC 6750)."
     credentials = ("token",)
 
     def fixed_headers(self, held: Credentials) -> dict[str, str]:
@@ -48,7 +47,7 @@ class BearerAuthentication(SecretAuthentication):
 
 class HeaderAuthentication(SecretAuthentication):
     scheme = "header"
-    meaning = translatable("Each request has a secret in a separate header.")
+    meaning = "Each request has a secret in a separate header."
     example = {"header": "X-Api-Key"}
     credentials = ("value",)
 
@@ -66,9 +65,9 @@ class HeaderAuthentication(SecretAuthentication):
 
 class ParameterAuthentication(SecretAuthentication):
     scheme = "parameter"
-    meaning = translatable(
-        "Each request has a secret in a query parameter, or in a field of its body. Only for a system "
-        "that accepts it nowhere else."
+    meaning = (
+        "Each request has a secret in a query parameter, or in a field of its body. Only for a system that accepts it "
+        "nowhere else."
     )
     example = {"parameter": "wstoken", "in": "body"}
     credentials = ("parameter_value",)

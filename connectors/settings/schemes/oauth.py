@@ -10,7 +10,6 @@ from config_schema.errors import SettingsInvalid
 from config_schema.kinds import Choice, Text
 from config_schema.objects import MapOf
 from config_schema.rules import AnyOf, Given, Is, Requires, Rule, Stated
-from config_schema.translatable import translatable
 from connectors.http.urls import BaseUrl, parse_base_url
 from connectors.settings.schemes.base import TokenAuthentication
 from connectors.settings.setting_kinds import BaseAddress, Certificates, PlainPath
@@ -64,8 +63,8 @@ class OAuth(TokenAuthentication):
             0,
             MAX_PARAMETERS,
             _PARAMETER,
-            translatable("This is not the name of a parameter that can be set."),
-            noun=translatable("parameters"),
+            "This is not the name of a parameter that can be set.",
+            noun="parameters",
         ),
         "Additional parameters of the token request. Do not enter secrets here: the JSON is not encrypted.",
         default={},
@@ -137,9 +136,9 @@ _ASSERTION_SETTINGS = ("algorithm", "key_id", "claims", "lifetime", "assertion_a
 
 class ClientCredentials(SignedToken, OAuthClient):
     scheme = "oauth2-client-credentials"
-    meaning = translatable(
-        "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and "
-        "sends it as a bearer token."
+    meaning = (
+        "The hub fetches an access token (RFC 6749, client credentials), keeps it until it expires, and sends it as a "
+        "bearer token."
     )
     example = {"token_path": "/oauth2/token"}
     credentials = ("client_id", "client_secret", "signing_key")
@@ -206,14 +205,13 @@ class ClientCredentials(SignedToken, OAuthClient):
 
 class RefreshToken(OAuthClient):
     scheme = "oauth2-refresh-token"
-    meaning = translatable(
-        "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it "
-        "expires, and sends it as a bearer token. A refresh token in the response replaces the one of "
-        "the credentials: the hub stores it encrypted, and one process refreshes at a time. If the hub "
-        "is killed between the response and the commit, and the system accepts each refresh token only "
-        "once, a person has to enter a new one. If the stored token cannot be decrypted, nothing is "
-        "sent: the delivery fails as with refused credentials, and is retried. Add its key to "
-        "`SEALING_KEYS` again, or enter a new refresh token."
+    meaning = (
+        "The hub fetches an access token with a refresh token (RFC 6749, section 6), keeps it until it expires, and "
+        "sends it as a bearer token. A refresh token in the response replaces the one of the credentials: the hub "
+        "stores it encrypted, and one process refreshes at a time. If the hub is killed between the response and the "
+        "commit, and the system accepts each refresh token only once, a person has to enter a new one. If the stored "
+        "token cannot be decrypted, nothing is sent: the delivery fails as with refused credentials, and is retried. "
+        "Add its key to `SEALING_KEYS` again, or enter a new refresh token."
     )
     example = {
         "token_url": "https://accounts.example.com/oauth/v2/token",
@@ -226,11 +224,10 @@ class RefreshToken(OAuthClient):
 
 class JwtBearer(SignedToken, OAuth):
     scheme = "oauth2-jwt-bearer"
-    meaning = translatable(
-        "The hub fetches an access token with an assertion signed with its private key (RFC 7523, "
-        "section 2.1), as a Google service account does, keeps it until it expires, and sends it as a "
-        "bearer token. The client id is the issuer (`iss`) of the assertion, and its subject (`sub`) "
-        "unless `claims` names another."
+    meaning = (
+        "The hub fetches an access token with an assertion signed with its private key (RFC 7523, section 2.1), as a "
+        "Google service account does, keeps it until it expires, and sends it as a bearer token. The client id is the "
+        "issuer (`iss`) of the assertion, and its subject (`sub`) unless `claims` names another."
     )
     example = {
         "token_url": "https://oauth2.example.com/token",

@@ -11,7 +11,6 @@ from config_schema.expressions.expression_budget import MAX_BYTES, MAX_STEPS, Ex
 from config_schema.kinds import Choice, Text, WholeNumber
 from config_schema.objects import ListOf, MapOf
 from config_schema.rules import CodeRule, Fault, Fits, Given, Is, NamedValues, Requires, exactly_one
-from config_schema.translatable import translatable
 from connectors.http.placeholders import fill_template
 from connectors.http.query_parameters import Query
 from connectors.settings.answer_rules import CREDENTIALS_CONDITIONS
@@ -41,8 +40,8 @@ MAX_MORE_COOKIES = 5
 _VALUE_NAME = re.compile(r"(?!(?:username|password|token|base64)$)[a-z][a-z_]{0,31}", re.ASCII)
 _COOKIE = Text(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII),
-    translatable("a cookie name"),
-    translatable("This is not the name of a cookie."),
+    "a cookie name",
+    "This is not the name of a cookie.",
 )
 _SENT_NAMES = ("token", "username")
 
@@ -156,17 +155,17 @@ def _find_unknown_placeholder(values: NamedValues) -> Fault | None:
     unknown = values["template"].names - {*_SENT_NAMES, *values["values"]}
     if not unknown:
         return None
-    return "template", translatable("Unknown placeholder: {%(placeholder)s}.", placeholder=min(unknown))
+    return "template", f"Unknown placeholder: {{{min(unknown)}}}."
 
 
 class SessionAuthentication(SecretAuthentication):
     """How the hub logs in, and how requests send the token."""
 
     scheme = "session"
-    meaning = translatable(
-        "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends "
-        "its token with each request. A refused password is not tried again until the settings change or a "
-        "person tests the connection, because systems lock users out."
+    meaning = (
+        "The hub logs in with a user name and a password, keeps the session until the system ends it, and sends its "
+        "token with each request. A refused password is not tried again until the settings change or a person tests "
+        "the connection, because systems lock users out."
     )
     example = {
         "log_in": {
@@ -199,10 +198,8 @@ class SessionAuthentication(SecretAuthentication):
             0,
             MAX_VALUES,
             _VALUE_NAME,
-            translatable(
-                "This must be a name in lower-case letters and underscores, other than username, password and token."
-            ),
-            noun=translatable("values"),
+            "This must be a name in lower-case letters and underscores, other than username, password and token.",
+            noun="values",
         ),
         "Additional texts and numbers from the body of the response, by the names that `template` uses for them.",
         default={},
@@ -227,12 +224,7 @@ class SessionAuthentication(SecretAuthentication):
         example="sessionid",
     )
     more_cookies: tuple[str, ...] = setting(
-        ListOf(
-            _COOKIE,
-            MAX_MORE_COOKIES,
-            label=translatable("list of cookie names"),
-            noun=translatable("cookie names"),
-        ),
+        ListOf(_COOKIE, MAX_MORE_COOKIES, label="list of cookie names", noun="cookie names"),
         "Additional cookies from the log-in response that requests also send, such as the cookie of a load "
         "balancer. A cookie that the response does not set is left out. Needs `cookie`.",
         default=None,

@@ -7,17 +7,16 @@ from typing import Any
 from config_schema.declared import nullable, setting
 from config_schema.kinds import Boolean, Choice, Text
 from config_schema.rules import Is, Requires
-from config_schema.translatable import translatable
 from connectors.settings.schemes.base import SecretAuthentication, TokenAuthentication
 from connectors.settings.signed_token import ASYMMETRIC, SignedToken, claims_kind
 
 
 class OAuth1Authentication(SecretAuthentication):
     scheme = "oauth1"
-    meaning = translatable(
+    meaning = (
         "Each request is signed (OAuth 1.0a, RFC 5849) with a consumer key and secret and a token and its secret, "
-        "which a person creates in the system. The signature covers method, address, query and form fields, and "
-        "has a time and a nonce for each request: the clocks of both systems must agree."
+        "which a person creates in the system. The signature covers method, address, query and form fields, and has a "
+        "time and a nonce for each request: the clocks of both systems must agree."
     )
     example = {"algorithm": "HMAC-SHA256", "realm": "1234567"}
     credentials = ("consumer_key", "consumer_secret", "token", "token_secret")
@@ -31,8 +30,8 @@ class OAuth1Authentication(SecretAuthentication):
     realm: str | None = nullable(
         Text(
             re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]{1,128}", re.ASCII),
-            translatable("1 to 128 printable ASCII characters without quotation marks and backslashes"),
-            translatable("This is not a realm."),
+            "1 to 128 printable ASCII characters without quotation marks and backslashes",
+            "This is not a realm.",
         ),
         "The realm that the header names, where the system wants one: the account id of NetSuite, such as "
         "`1234567_SB1`.",
@@ -52,7 +51,7 @@ class OAuth1Authentication(SecretAuthentication):
 
 class SignedTokenAuthentication(SignedToken, TokenAuthentication):
     scheme = "jwt"
-    meaning = translatable("The hub signs a token for each request (RFC 7519).")
+    meaning = "The hub signs a token for each request (RFC 7519)."
     example = {"algorithm": "ES256", "claims": {"iss": "hub"}, "lifetime": 60}
     credentials = ("signing_key",)
 
