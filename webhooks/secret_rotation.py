@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from audit.entries.append import NewEntry, append_entries
-from config_schema.translatable import error_sentence
 from database.encryption.at_rest import CannotDecrypt
 from webhooks.models import Source, SourceSecret
 from webhooks.protocol.schemes import require_strong_secret
@@ -42,7 +41,7 @@ def rotate_secret(
             check_secret(source.scheme, value, source.scheme_settings)
             require_strong_secret(source.scheme, value, source.scheme_settings)
         except ValueError as error:
-            raise RotationRefused(error_sentence(error)) from error
+            raise RotationRefused(str(error)) from error
         if newest_secret_id(source) != newest:
             raise RotationRefused(_("Nothing was changed: a secret was added after you opened this page."))
         ended = _end_other_secrets(source, hours)
@@ -89,7 +88,7 @@ def _generate_secret(source: Source) -> str:
     try:
         return new_secret(source.scheme, source.scheme_settings)
     except ValueError as error:
-        raise RotationRefused(error_sentence(error)) from error
+        raise RotationRefused(str(error)) from error
 
 
 def _end_other_secrets(source: Source, hours: int) -> list[int]:

@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 from config_schema.errors import SettingsInvalid
 from config_schema.kinds import AnyTextList, ValueKind
 from config_schema.model_fields import FieldSetting, find_invalid_setting
-from config_schema.translatable import error_sentence, translatable
 from database.encryption.at_rest import EncryptedJSONField, NotAuthentic
 from webhooks.models.pausable import Pausable
 from webhooks.protocol import challenge_hmac
@@ -91,7 +90,7 @@ SOURCE_SETTINGS: Mapping[str, FieldSetting] = {
         "The answer to a webhook without `respond`: an acknowledgement at once, the outcome, or the outcome "
         "and the entity.",
         "result",
-        rules=(translatable("`entity` needs a signed source and at least one entry in `entity_fields`."),),
+        rules=("`entity` needs a signed source and at least one entry in `entity_fields`.",),
     ),
     "mode_is_fixed": FieldSetting(
         "The response above is used even if a webhook asks for another one.", False
@@ -195,7 +194,7 @@ class Source(Pausable):
         except SettingsInvalid as invalid:
             errors["scheme_settings"] = ValidationError("%(setting)s", params={"setting": invalid})
         except ValueError as error:
-            errors["scheme_settings"] = error_sentence(error)
+            errors["scheme_settings"] = str(error)
         documents: dict[str, ValueKind[Any]] = {
             "webhook_format": WebhookFormat.kind,
             "response_format": RESPONSE_FORMAT,
@@ -240,15 +239,12 @@ class Source(Pausable):
         """Return the error of the webhook format or the verification if they do not fit together."""
         webhook_format = WebhookFormat.kind.read(self.webhook_format, ())
         if webhook_format.content_types != {FORM_TYPE} and needs_form(self.scheme, self.scheme_settings):
-            sentence = translatable(
-                "%(fields)s needs a webhook format that accepts only forms, in content_types.",
-                fields="{fields}",
-            )
+            sentence = "{fields} needs a webhook format that accepts only forms, in content_types."
             return {"scheme_settings": _invalid_setting("signed", sentence)}
         if webhook_format.allows_empty_body and signs_same_text_of_empty_bodies(
             self.scheme, self.scheme_settings
         ):
-            sentence = translatable(
+            sentence = (
                 "All empty bodies have the same signature: anyone who has seen one could forge the headers."
             )
             return {"webhook_format": _invalid_setting("allow_empty_body", sentence)}
@@ -260,12 +256,12 @@ class Source(Pausable):
         if handshake is None or isinstance(handshake, OriginHandshake) or handshake.hmac is None:
             return {}
         if self.scheme not in challenge_hmac.SCHEMES:
-            sentence = translatable("An HMAC needs a verification by an HMAC, whose secret is its key.")
+            sentence = "An HMAC needs a verification by an HMAC, whose secret is its key."
             return {"handshake": _invalid_setting("hmac", sentence)}
         if not signs_for_anyone(handshake):
             return {}
         webhook_format = WebhookFormat.kind.read(self.webhook_format, ())
-        sentence = translatable(
+        sentence = (
             "The handshake gives anyone the HMAC of short texts. A form or an empty body could be such a text, so that "
             "anyone could sign it: accept only JSON, or set “verified” if the sender signs its handshake."
         )

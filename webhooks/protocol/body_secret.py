@@ -11,7 +11,6 @@ from typing import Any
 
 from config_schema.declared import Declared, setting
 from config_schema.kinds import ConvertedText
-from config_schema.translatable import translatable
 from webhooks.protocol.signature_reasons import SignatureReason
 from webhooks.protocol.strict_form import encode_form, parse_form
 from webhooks.protocol.strict_json import MalformedBody, parse_json
@@ -45,11 +44,8 @@ class BodySecret(Declared):
     field: _Steps = setting(
         ConvertedText(
             re.compile(rf"{_STEP}(?:\.{_STEP}){{0,7}}(?<!\])"),
-            translatable(
-                "field names separated by dots, at most 8 levels; add `[]` after a list, for example "
-                "`data.items[].key`"
-            ),
-            translatable("This must be field names separated by dots, with [] after each list."),
+            "field names separated by dots, at most 8 levels; add `[]` after a list, for example `data.items[].key`",
+            "This must be field names separated by dots, with [] after each list.",
             convert=_split_path,
             write=_join_steps,
         ),

@@ -8,7 +8,6 @@ import re
 
 from config_schema.declared import Declared, setting
 from config_schema.kinds import Choice, Text
-from config_schema.translatable import translatable
 from webhooks.protocol.hmac_rule import ALGORITHMS, ENCODINGS, PREFIX, compute_hmac
 
 MAX_SIGNED_LENGTH = 256
@@ -20,8 +19,8 @@ SCHEMES = ("body-hmac", "timestamped-hmac", "hmac")
 
 FIELD_NAME = Text(
     re.compile(r"[A-Za-z0-9_.-]{1,64}"),
-    translatable("1 to 64 letters, digits, `_`, `.` and `-`"),
-    translatable("This must be 1 to 64 letters, digits, underscores, full stops or hyphens."),
+    "1 to 64 letters, digits, `_`, `.` and `-`",
+    "This must be 1 to 64 letters, digits, underscores, full stops or hyphens.",
 )
 
 

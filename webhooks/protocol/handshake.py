@@ -14,7 +14,6 @@ from config_schema.expressions.expression_kind import CompiledExpression, Compil
 from config_schema.kinds import Boolean, Choice, Text
 from config_schema.objects import VariantObject
 from config_schema.rules import CodeRule, Fault, Fits, Is, NamedValues, Not, Requires
-from config_schema.translatable import translatable
 from webhooks.protocol.challenge_hmac import FIELD_NAME, MAX_SIGNED_LENGTH, ChallengeHmac
 from webhooks.protocol.formats.event_reader import is_truthy
 from webhooks.protocol.hmac_rule import HEADER_NAME
@@ -48,7 +47,7 @@ class _Handshake(Declared):
 def _find_equal_fields(values: NamedValues) -> Fault | None:
     hmac = values["hmac"]
     is_equal = values["as"] == "json" and hmac is not None and hmac.field == values["field"]
-    return ("hmac", translatable("The challenge and its HMAC need different fields.")) if is_equal else None
+    return ("hmac", "The challenge and its HMAC need different fields.") if is_equal else None
 
 
 class _AnsweredHandshake(_Handshake):
@@ -69,14 +68,11 @@ class _AnsweredHandshake(_Handshake):
     )
     hmac: ChallengeHmac | None = setting(
         ChallengeHmac.kind,
-        translatable(
-            "For a sender that expects an HMAC of its challenge, such as Zoom, X or LinkedIn. The key is the newest "
-            "secret of the source, or the one that verified the request; the verification must be by an HMAC. Such a "
-            "challenge has at most %(most)s letters, digits and characters of `._~+/=-`. If the handshake is not "
-            "verified, a webhook that is neither a JSON object nor a list is refused, because anyone could get its "
-            "signature. Use a secret that no other source has.",
-            most=MAX_SIGNED_LENGTH,
-        ),
+        "For a sender that expects an HMAC of its challenge, such as Zoom, X or LinkedIn. The key is the newest secret "
+        "of the source, or the one that verified the request; the verification must be by an HMAC. Such a challenge "
+        f"has at most {MAX_SIGNED_LENGTH} letters, digits and characters of `._~+/=-`. If the handshake is not "
+        "verified, a webhook that is neither a JSON object nor a list is refused, because anyone could get its "
+        "signature. Use a secret that no other source has.",
         default=None,
         example={"field": "encryptedToken"},
     )
@@ -91,7 +87,7 @@ class _AnsweredHandshake(_Handshake):
                 )
             ),
             at="hmac",
-            error=translatable("Plain text has no fields: leave “field” out."),
+            error="Plain text has no fields: leave “field” out.",
         ),
         CodeRule(
             sentence="The challenge and its HMAC need different fields.",
@@ -122,8 +118,8 @@ class Handshake(_AnsweredHandshake):
     name: str = setting(
         Text(
             re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~_-]{1,64}"),
-            translatable("1 to 64 letters, digits and characters of a header name"),
-            translatable("This must be the name of a header or of a query parameter."),
+            "1 to 64 letters, digits and characters of a header name",
+            "This must be the name of a header or of a query parameter.",
         ),
         "The name of the query parameter.",
         example="validationToken",

@@ -20,7 +20,6 @@ from config_schema.kinds import Choice, ConvertedText, Duration, JsonSchema, Tex
 from config_schema.objects import ListOf, Object
 from config_schema.rules import AnyOf, Condition, Fits, Requires, Stated
 from config_schema.settings import Setting
-from config_schema.translatable import translatable
 
 MAX_PARTS = 16
 BODY, TIME, ID, METHOD, URL = "{body}", "{time}", "{id}", "{method}", "{url}"
@@ -36,38 +35,33 @@ BASE64_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix, no secret
 # A token of RFC 9110 without the underscore: servers drop such names, as they cannot tell X_A from X-A. In lower case.
 HEADER_NAME = ConvertedText(
     re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}"),
-    translatable("1 to 64 characters of a header name, no underscore"),
-    translatable("This must be the name of a header, without an underscore."),
-    translatable("header name"),
+    "1 to 64 characters of a header name, no underscore",
+    "This must be the name of a header, without an underscore.",
+    "header name",
     str.lower,
 )
 PART_NAME = Text(
     re.compile(r"[A-Za-z0-9_-]{1,32}"),
-    translatable("1 to 32 letters, digits, `_` and `-`"),
-    translatable("This must be 1 to 32 letters, digits, underscores or hyphens."),
+    "1 to 32 letters, digits, `_` and `-`",
+    "This must be 1 to 32 letters, digits, underscores or hyphens.",
 )
 # As it is sent, still percent-encoded: without the `?` before it and without a fragment.
 _QUERY_TEXT = Text(
     re.compile(r"(?!\?)[!-\"$-~]{1,512}"),
-    translatable("1 to 512 printable ASCII characters, no space and no `#`"),
-    translatable("This must be the query of an address as it is sent, without the question mark before it."),
+    "1 to 512 printable ASCII characters, no space and no `#`",
+    "This must be the query of an address as it is sent, without the question mark before it.",
 )
 PREFIX = Text(
     re.compile(r"[ -~]{0,32}"),
-    translatable("at most 32 printable ASCII characters"),
-    translatable("This must be at most 32 printable characters."),
+    "at most 32 printable ASCII characters",
+    "This must be at most 32 printable characters.",
 )
 
 
 _PART = Text(
     re.compile("|".join((*map(re.escape, PLACEHOLDERS), r"[ !-z|~\t\n]{1,64}"))),
-    translatable(
-        "%(placeholders)s or a literal", placeholders=", ".join(f"`{name}`" for name in PLACEHOLDERS)
-    ),
-    translatable(
-        "This must be one of %(placeholders)s, or 1 to 64 characters without braces.",
-        placeholders=", ".join(PLACEHOLDERS),
-    ),
+    ", ".join(f"`{name}`" for name in PLACEHOLDERS) + " or a literal",
+    f"This must be one of {', '.join(PLACEHOLDERS)}, or 1 to 64 characters without braces.",
 )
 
 
@@ -82,20 +76,18 @@ class SignedParts(ListOf[str]):
 
     def _check_whole(self, parts: Sequence[str], place: SettingPath) -> None:
         if sum(parts.count(part) for part in _CONTENTS) != 1:
-            sentence = translatable(
-                "The signed text must contain %(body)s once: otherwise anyone could change the body. For a form it may "
-                "be %(fields)s instead.",
-                body=BODY,
-                fields=FIELDS,
+            sentence = (
+                f"The signed text must contain {BODY} once: otherwise anyone could change the body. For a form it may "
+                f"be {FIELDS} instead."
             )
             raise SettingsInvalid(place, sentence)
         for part in (TIME, ID):
             if parts.count(part) > 1:
-                sentence = translatable("The signed text may contain %(part)s only once.", part=part)
+                sentence = f"The signed text may contain {part} only once."
                 raise SettingsInvalid(place, sentence)
         # The address may end with a slash or not.
         if any(part == URL and following.startswith("/") for part, following in pairwise(parts)):
-            sentence = translatable("The part after %(part)s must not begin with a slash.", part=URL)
+            sentence = f"The part after {URL} must not begin with a slash."
             raise SettingsInvalid(place, sentence)
 
     def to_schema(self) -> JsonSchema:
@@ -127,12 +119,7 @@ def _signs(part: str) -> Condition:
 
 def _rules_of_value(part: str, header: str, member: str) -> tuple[Requires, Requires]:
     """Return the rules of a value that is signed as `part`, and is in a header or in a named part of it."""
-    sentence = translatable(
-        "The signed text contains `%(part)s` exactly if `%(header)s` or `%(member)s` is given.",
-        part=part,
-        header=header,
-        member=member,
-    )
+    sentence = f"The signed text contains `{part}` exactly if `{header}` or `{member}` is given."
     is_read = AnyOf(Stated(header), Stated(member))
     return (
         Requires(
@@ -140,16 +127,14 @@ def _rules_of_value(part: str, header: str, member: str) -> tuple[Requires, Requ
             when=_signs(part),
             then=is_read,
             at=header,
-            error=translatable("This field is required, because %(part)s is signed.", part=part),
+            error=f"This field is required, because {part} is signed.",
         ),
         Requires(
             sentence=sentence,
             when=is_read,
             then=_signs(part),
             at="signed",
-            error=translatable(
-                "The signed text must contain %(part)s: a value that is not signed proves nothing.", part=part
-            ),
+            error=f"The signed text must contain {part}: a value that is not signed proves nothing.",
         ),
     )
 
@@ -162,7 +147,7 @@ class HmacRule(Declared):
 
     header: str = setting(HEADER_NAME, "The header that holds the signature.", example="X-Signature")
     signed: tuple[str, ...] = setting(
-        SignedParts(_PART, MAX_PARTS, label=translatable("list of texts"), noun=translatable("texts")),
+        SignedParts(_PART, MAX_PARTS, label="list of texts", noun="texts"),
         "The signed parts, one after the other. `{url}` is the address to which the sender sends: `PUBLIC_URL`, "
         "the path and the query. `{fields}` are the names and values of a form, sorted by name, without "
         "separators: such a signature does not show where a name ends, so use `{body}` if the sender offers it. "
@@ -238,21 +223,18 @@ class HmacRule(Declared):
     )
     secret: str = setting(
         Choice(("text", "base64")),
-        translatable(
-            "How the secret is encoded: as plain text, or in base64, optionally after `%(prefix)s`.",
-            prefix=BASE64_SECRET_PREFIX,
-        ),
+        f"How the secret is encoded: as plain text, or in base64, optionally after `{BASE64_SECRET_PREFIX}`.",
         default="text",
         example="base64",
     )
 
     rules = (
         Requires(
-            sentence=translatable("`query` is for a signed text with `%(part)s`.", part=URL),
+            sentence=f"`query` is for a signed text with `{URL}`.",
             when=Stated("query"),
             then=_signs(URL),
             at="query",
-            error=translatable("This field is for a signed text with %(part)s.", part=URL),
+            error=f"This field is for a signed text with {URL}.",
         ),
         *_rules_of_value(TIME, "time_header", "time"),
         *_rules_of_value(ID, "id_header", "id"),
@@ -337,17 +319,13 @@ def _setting_of_hmac(name: str, **changes: Any) -> Setting[Any]:
 
 BODY_HMAC = _preset(
     _setting_of_hmac("header", example="X-Hub-Signature-256"),
-    _setting_of_hmac(
-        "encoding",
-        kind=Choice(("hex", "base64")),
-        meaning=translatable("How the signature is encoded."),
-    ),
+    _setting_of_hmac("encoding", kind=Choice(("hex", "base64")), meaning="How the signature is encoded."),
     _setting_of_hmac(
         "prefix",
         kind=Text(
             re.compile(r"[!-~]{0,32}"),
-            translatable("at most 32 printable ASCII characters, no space"),
-            translatable("This must be at most 32 printable characters, without a space."),
+            "at most 32 printable ASCII characters, no space",
+            "This must be at most 32 printable characters, without a space.",
         ),
     ),
     _setting_of_hmac("algorithm"),
@@ -357,14 +335,14 @@ TIMESTAMPED_HMAC = _preset(
     _setting_of_hmac(
         "unit",
         kind=Choice(("seconds", "milliseconds")),
-        meaning=translatable("The unit of the time: since 1970-01-01 00:00 UTC."),
+        meaning="The unit of the time: since 1970-01-01 00:00 UTC.",
     ),
     _setting_of_hmac("time", is_optional=False, default="t"),
     _setting_of_hmac(
         "signature",
         is_optional=False,
         default="v1",
-        meaning=translatable("The name of the part of the header that holds the signature."),
+        meaning="The name of the part of the header that holds the signature.",
     ),
     signed=[TIME, ".", BODY],
     time="t",

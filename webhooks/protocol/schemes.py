@@ -13,7 +13,6 @@ from config_schema.cached_reader import CachedReader
 from config_schema.declared import Declared, setting
 from config_schema.objects import Object
 from config_schema.secret_strength import can_be_guessed
-from config_schema.translatable import translatable
 from webhooks.protocol import challenge_hmac, hmac_rule
 from webhooks.protocol.body_secret import BodySecret
 from webhooks.protocol.hmac_rule import HEADER_NAME, decode_base64, decode_secret
@@ -52,56 +51,39 @@ class VerificationScheme:
     example: Mapping[str, Any] = field(default_factory=dict)
 
 
-_HMAC_SECRET = translatable("the key of the HMAC, as text: at least %(least)s bytes.", least=MIN_KEY_BYTES)
-_PLAIN_SECRET = translatable(
-    "at least %(least)s printable characters, without a space at either end", least=MIN_TEXT_BYTES
-)
+_HMAC_SECRET = f"the key of the HMAC, as text: at least {MIN_KEY_BYTES} bytes."
+_PLAIN_SECRET = f"at least {MIN_TEXT_BYTES} printable characters, without a space at either end"
 
 SCHEMES: Mapping[str, VerificationScheme] = {
     "standard-webhooks": VerificationScheme(
-        translatable("Standard Webhooks (also Svix)"),
-        translatable(
-            "The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, or those of Svix (`svix-id` and "
-            "so on), sign id, time and body. See https://www.standardwebhooks.com/."
-        ),
-        translatable(
-            "`whsec_` and the key in base64 (`v1`), at least %(least)s bytes; or `whpk_` and the sender's public "
-            "Ed25519 key in base64 (`v1a`).",
-            least=MIN_KEY_BYTES,
-        ),
+        "Standard Webhooks (also Svix)",
+        "The headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, or those of Svix (`svix-id` and so "
+        "on), sign id, time and body. See https://www.standardwebhooks.com/.",
+        f"`whsec_` and the key in base64 (`v1`), at least {MIN_KEY_BYTES} bytes; or `whpk_` and the sender's public "
+        "Ed25519 key in base64 (`v1a`).",
     ),
     "body-hmac": VerificationScheme(
-        translatable("HMAC of the body in one header"),
-        translatable(
-            "One header holds an HMAC of the raw body. It contains no time, so anyone who has seen a "
-            "request can repeat it."
-        ),
+        "HMAC of the body in one header",
+        "One header holds an HMAC of the raw body. It contains no time, so anyone who has seen a request can repeat "
+        "it.",
         _HMAC_SECRET,
         hmac_rule.BODY_HMAC,
         {"header": "X-Hub-Signature-256", "prefix": "sha256="},
     ),
     "timestamped-hmac": VerificationScheme(
-        translatable("HMAC of time and body in one header (Stripe, WorkOS, Zitadel)"),
-        translatable(
-            "One header such as `t=1700000000,v1=5257a8…` holds the time and the HMAC (SHA-256, hex) of the time, a "
-            "full stop and the raw body."
-        ),
+        "HMAC of time and body in one header (Stripe, WorkOS, Zitadel)",
+        "One header such as `t=1700000000,v1=5257a8…` holds the time and the HMAC (SHA-256, hex) of the time, a full "
+        "stop and the raw body.",
         _HMAC_SECRET,
         hmac_rule.TIMESTAMPED_HMAC,
         {"header": "Stripe-Signature"},
     ),
     "hmac": VerificationScheme(
-        translatable("HMAC of chosen parts of the request"),
-        translatable(
-            "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where the "
-            "signature, the time and the id are."
-        ),
-        translatable(
-            "the key of the HMAC, as text: at least %(least)s bytes. If you may choose it, let the hub generate it. "
-            "With `secret` set to `base64`, at least %(decoded)s bytes after decoding.",
-            least=MIN_TEXT_BYTES,
-            decoded=MIN_DECODED_BYTES,
-        ),
+        "HMAC of chosen parts of the request",
+        "The general form of `body-hmac` and `timestamped-hmac`: settings say what is signed, and where the signature, "
+        "the time and the id are.",
+        f"the key of the HMAC, as text: at least {MIN_TEXT_BYTES} bytes. If you may choose it, let the hub generate "
+        f"it. With `secret` set to `base64`, at least {MIN_DECODED_BYTES} bytes after decoding.",
         hmac_rule.HmacRule.kind,
         {
             "header": "X-Webhook-Signature",
@@ -111,15 +93,10 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         },
     ),
     "jwt": VerificationScheme(
-        translatable("Signed token (JWT)"),
-        translatable(
-            "A JSON Web Signature in a header, in a field of the body, or as the whole body. Only the configured "
-            "algorithm is accepted, and `none` never."
-        ),
-        translatable(
-            "for `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms "
-            "have no secret."
-        ),
+        "Signed token (JWT)",
+        "A JSON Web Signature in a header, in a field of the body, or as the whole body. Only the configured algorithm "
+        "is accepted, and `none` never.",
+        "for `HS256`, `HS384` and `HS512`: the key, at least 32, 48 or 64 bytes. The other algorithms have no secret.",
         jwt_rule.JwtRule.kind,
         {
             "algorithm": "RS256",
@@ -130,46 +107,40 @@ SCHEMES: Mapping[str, VerificationScheme] = {
         },
     ),
     "bearer": VerificationScheme(
-        translatable("Bearer token"),
-        translatable("The header `Authorization` holds `Bearer` and the secret."),
-        translatable("the token: %(form)s.", form=_PLAIN_SECRET),
+        "Bearer token",
+        "The header `Authorization` holds `Bearer` and the secret.",
+        f"the token: {_PLAIN_SECRET}.",
     ),
     "basic": VerificationScheme(
-        translatable("Username and password (Basic)"),
-        translatable("The header `Authorization` holds a user name and a password (RFC 7617)."),
-        translatable("user name, colon and password. The password has %(form)s.", form=_PLAIN_SECRET),
+        "Username and password (Basic)",
+        "The header `Authorization` holds a user name and a password (RFC 7617).",
+        f"user name, colon and password. The password has {_PLAIN_SECRET}.",
     ),
     "header": VerificationScheme(
-        translatable("Secret value in a header"),
-        translatable("A separate header holds the secret."),
-        translatable("the value of the header: %(form)s.", form=_PLAIN_SECRET),
+        "Secret value in a header",
+        "A separate header holds the secret.",
+        f"the value of the header: {_PLAIN_SECRET}.",
         SecretHeader.kind,
         {"header": "X-Api-Key"},
     ),
     "body-secret": VerificationScheme(
-        translatable("Secret in the body (weak)"),
-        translatable(
-            "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it "
-            "only for a sender that offers nothing else, because anyone who reads one webhook can send "
-            "others. The body is rewritten without the secret before it is stored."
-        ),
-        translatable("the value of the field: %(form)s.", form=_PLAIN_SECRET),
+        "Secret in the body (weak)",
+        "A field of the body holds the secret, such as `clientState` of Microsoft Graph. Weak: use it only for a "
+        "sender that offers nothing else, because anyone who reads one webhook can send others. The body is rewritten "
+        "without the secret before it is stored.",
+        f"the value of the field: {_PLAIN_SECRET}.",
         BodySecret.kind,
         {"field": "value[].clientState"},
     ),
     "none": VerificationScheme(
-        translatable("No verification"),
-        translatable(
-            "Anyone can send. Every webhook is only a hint: its data is never used, and answers contain no "
-            "data from other systems."
-        ),
+        "No verification",
+        "Anyone can send. Every webhook is only a hint: its data is never used, and answers contain no data from other "
+        "systems.",
     ),
     "polled": VerificationScheme(
-        translatable("Polled: it sends nothing"),
-        translatable(
-            "The hub reads what changed from the identity service at intervals, which `catch_up_minutes` of its "
-            "connection sets. The source has no address and no secret: requests are answered as to an unknown one."
-        ),
+        "Polled: it sends nothing",
+        "The hub reads what changed from the identity service at intervals, which `catch_up_minutes` of its connection "
+        "sets. The source has no address and no secret: requests are answered as to an unknown one.",
     ),
 }
 # Schemes of sources of which no webhook is verified.
@@ -249,9 +220,9 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     # Checked first: a public key is long enough to pass as a key or a password, and anybody may know it.
     if is_public_key(value):
         if scheme != "standard-webhooks":
-            raise ValueError(translatable("A public key is not a secret."))
+            raise ValueError("A public key is not a secret.")
         if not decode_public_key(value):
-            raise ValueError(translatable("The public key must be whpk_ followed by 32 bytes in base64."))
+            raise ValueError("The public key must be whpk_ followed by 32 bytes in base64.")
     elif scheme == "standard-webhooks":
         _check_hmac_key(decode_standard_key(value), MIN_KEY_BYTES, is_base64=True)
     elif scheme in challenge_hmac.SCHEMES:
@@ -265,7 +236,7 @@ def check_secret(scheme: str, value: str, settings: Mapping[str, Any] | None = N
     elif scheme == "basic":
         user, colon, password = value.partition(":")
         if not (user and colon):
-            raise ValueError(translatable("The secret must be a username, a colon and a password."))
+            raise ValueError("The secret must be a username, a colon and a password.")
         _check_static_secret(password)
     else:
         _check_static_secret(value)
@@ -277,9 +248,7 @@ def require_strong_secret(scheme: str, value: str, settings: Mapping[str, Any] |
         return
     content = decode_standard_key(value) if scheme == "standard-webhooks" else _decode_secret(value, settings)
     if can_be_guessed(value, content):
-        raise ValueError(
-            translatable("The secret can be guessed. Leave the field empty, and the hub generates one.")
-        )
+        raise ValueError("The secret can be guessed. Leave the field empty, and the hub generates one.")
 
 
 def new_secret(scheme: str, settings: Mapping[str, Any] | None = None) -> str:
@@ -322,24 +291,18 @@ def decode_public_key(value: str) -> bytes:
 
 def _require_secret(scheme: str, settings: Mapping[str, Any] | None) -> None:
     if scheme in UNVERIFIED_SCHEMES:
-        raise ValueError(translatable("A source without verification has no secret."))
+        raise ValueError("A source without verification has no secret.")
     if not has_secret(scheme, settings or {}):
-        raise ValueError(translatable("The sender signs with its private key. The hub needs no secret."))
+        raise ValueError("The sender signs with its private key. The hub needs no secret.")
 
 
 def _check_jwt_key(value: str, settings: Mapping[str, Any]) -> None:
     key = _decode_secret(value, settings)
     least = jwt_rule.SYMMETRIC[settings["algorithm"]]
     if "-----BEGIN" in value:
-        raise ValueError(translatable("A public key is not a secret."))
+        raise ValueError("A public key is not a secret.")
     if len(key) < least:
-        raise ValueError(
-            translatable(
-                "The secret of %(algorithm)s must have at least %(least)s bytes.",
-                algorithm=settings["algorithm"],
-                least=least,
-            )
-        )
+        raise ValueError(f"The secret of {settings['algorithm']} must have at least {least} bytes.")
 
 
 def _decode_secret(value: str, settings: Mapping[str, Any] | None) -> bytes:
@@ -352,25 +315,21 @@ def _has_base64_secret(settings: Mapping[str, Any] | None) -> bool:
 
 def _require_scheme(name: str) -> VerificationScheme:
     if name not in SCHEMES:
-        raise ValueError(translatable("There is no such verification."))
+        raise ValueError("There is no such verification.")
     return SCHEMES[name]
 
 
 def _check_hmac_key(key: bytes, least: int, *, is_base64: bool) -> None:
     if not key and is_base64:
-        raise ValueError(translatable("The secret must be base64, optionally after whsec_."))
+        raise ValueError("The secret must be base64, optionally after whsec_.")
     if not key:
-        raise ValueError(translatable("The secret is empty."))
+        raise ValueError("The secret is empty.")
     if len(key) < least:
-        raise ValueError(translatable("The secret must have at least %(least)s bytes.", least=least))
+        raise ValueError(f"The secret must have at least {least} bytes.")
 
 
 def _check_static_secret(value: str) -> None:
     if not value.isprintable() or value != value.strip():
-        raise ValueError(
-            translatable("The secret must not contain control characters, or start or end with a space.")
-        )
+        raise ValueError("The secret must not contain control characters, or start or end with a space.")
     if len(value) < MIN_TEXT_BYTES:
-        raise ValueError(
-            translatable("The secret must have at least %(least)s characters.", least=MIN_TEXT_BYTES)
-        )
+        raise ValueError(f"The secret must have at least {MIN_TEXT_BYTES} characters.")

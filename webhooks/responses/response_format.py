@@ -10,7 +10,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.expressions.expression_kind import CompiledExpression, CompiledExpressionKind
 from config_schema.kinds import Choice, JsonSchema, Text, TextList, WholeNumber
 from config_schema.objects import ListOf, VariantObject
-from config_schema.translatable import translatable
 
 MAX_ANSWERS = 16
 # `failed` stands for every failure, whose state is its code.
@@ -96,8 +95,8 @@ class PrefixedFormat(ResponseFormat):
     prefix: str = setting(
         Text(
             re.compile(r"[A-Za-z0-9_.~/#-]{0,64}"),
-            translatable("at most 64 letters, digits and `_.~/#-`"),
-            translatable("This must be at most 64 letters, digits and the characters _.~/#-"),
+            "at most 64 letters, digits and `_.~/#-`",
+            "This must be at most 64 letters, digits and the characters _.~/#-",
         ),
         "The text before the name of the invalid field.",
         default="",

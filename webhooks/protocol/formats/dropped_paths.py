@@ -12,7 +12,6 @@ from typing import Any
 
 from config_schema.kinds import ConvertedText
 from config_schema.objects import SetOf
-from config_schema.translatable import translatable
 
 MAX_PATHS = 50
 # A quoted name does not mean the step into a list.
@@ -36,14 +35,14 @@ def _join_steps(steps: Iterable[str]) -> str:
 DROPPED_PATHS = SetOf(
     ConvertedText(
         _PATH,
-        translatable('a path of field names, such as `payload.password`, `items[].password` or `"data[pw]"`'),
-        translatable("This must be a path of field names, such as payload.password."),
+        'a path of field names, such as `payload.password`, `items[].password` or `"data[pw]"`',
+        "This must be a path of field names, such as payload.password.",
         convert=_split_path,
         write=_join_steps,
     ),
     MAX_PATHS,
-    label=translatable("list of paths"),
-    noun=translatable("paths"),
+    label="list of paths",
+    noun="paths",
     least=0,
 )
 

@@ -14,7 +14,6 @@ from config_schema.expressions.jmespath_paths import MAX_DEPTH, MAX_LENGTH, fiel
 from config_schema.kinds import Boolean, Choice, ConvertedText, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import MapOf, SetOf
 from config_schema.settings import SettingValues
-from config_schema.translatable import join_texts, translatable
 from webhooks.protocol.formats.dropped_paths import DROPPED_PATHS
 from webhooks.protocol.strict_form import FORM_TYPE, MAX_FIELDS
 from webhooks.protocol.webhook_parser import TYPE_NAME
@@ -52,11 +51,9 @@ _EXPRESSION = CompiledExpressionKind(roots=_REQUEST_ROOTS | {"event"})
 class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
     """Kind of an entry of a webhook format: a JMESPath expression, or `{"constant": …}` with a text."""
 
-    label: str = translatable("JMESPath expression, or a constant")
-    limits: str = translatable(
-        'at most %(most)s characters, nested at most %(depth)s deep; or `{"constant": "…"}`',
-        most=f"{MAX_LENGTH:,}",
-        depth=MAX_DEPTH,
+    label: str = "JMESPath expression, or a constant"
+    limits: str = (
+        f'at most {MAX_LENGTH:,} characters, nested at most {MAX_DEPTH} deep; or `{{"constant": "…"}}`'
     )
 
     def read(self, value: Any, place: SettingPath) -> ExpressionOrConstant:
@@ -81,38 +78,38 @@ class ExpressionOrConstantKind(ValueKind[ExpressionOrConstant]):
 
 _ENTITY_TYPE_NAME = ConvertedText(
     TYPE_NAME,
-    sentence=translatable("This is not the name of an entity type."),
-    label=translatable("name of an entity type"),
+    sentence="This is not the name of an entity type.",
+    label="name of an entity type",
     convert=str.upper,
 )
 _MEDIA_TYPES = SetOf(
     Text(
         re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}", re.ASCII),
-        translatable("a media type in lower case, without parameters"),
-        translatable("This must be a media type in lower case, such as application/scim+json."),
+        "a media type in lower case, without parameters",
+        "This must be a media type in lower case, such as application/scim+json.",
     ),
     MAX_CONTENT_TYPES,
-    label=translatable("list of media types"),
-    noun=translatable("media types"),
+    label="list of media types",
+    noun="media types",
 )
 _FIELD_NAMES = SetOf(
     Text(
         re.compile(rf"[\s\S]{{1,{MAX_FIELD_NAME}}}"),
-        translatable("1 to %(most)s characters", most=MAX_FIELD_NAME),
-        translatable("This must be the name of a field."),
+        f"1 to {MAX_FIELD_NAME} characters",
+        "This must be the name of a field.",
     ),
     MAX_JSON_FIELDS,
-    label=translatable("list of texts"),
-    noun=translatable("names"),
+    label="list of texts",
+    noun="names",
     least=0,
 )
 
 
 def _entry(meaning: str, *, default: str, example: Any, name: str = "") -> Any:
     """Declare an entry that gives one part of an event."""
-    context = translatable("The expression looks into `{event, body, headers, query}`.")
+    context = "The expression looks into `{event, body, headers, query}`."
     kind = ExpressionOrConstantKind()
-    return setting(kind, join_texts(" ", (meaning, context)), name=name, default=default, example=example)
+    return setting(kind, f"{meaning} {context}", name=name, default=default, example=example)
 
 
 class WebhookFormat(Declared):
@@ -132,30 +129,28 @@ class WebhookFormat(Declared):
     )
     when: CompiledExpression | None = nullable(
         _EXPRESSION,
-        translatable(
-            "An event for which this is false is stored but not delivered (`filtered`). The expression looks into "
-            "`{event, body, headers, query}`."
-        ),
+        "An event for which this is false is stored but not delivered (`filtered`). The expression looks into `{event, "
+        "body, headers, query}`.",
         example="event.outcome.result == 'SUCCESS'",
     )
     entity_id: ExpressionOrConstant = _entry(
-        translatable("The id of the entity."),
+        "The id of the entity.",
         name="id",
         default="event.id",
         example="event.resourceId",
     )
     entity_type: ExpressionOrConstant = _entry(
-        translatable("The type of the entity, or the sender's word for it."),
+        "The type of the entity, or the sender's word for it.",
         default="event.entityType",
         example={"constant": "USER"},
     )
     event_type: ExpressionOrConstant = _entry(
-        translatable("`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it."),
+        "`CREATE`, `UPDATE` or `DELETE`, or the sender's word for it.",
         default="event.eventType",
         example="event.type",
     )
     occurred_at: ExpressionOrConstant = _entry(
-        translatable("When the change happened. Null: the sender does not say."),
+        "When the change happened. Null: the sender does not say.",
         default="event.timestamp",
         example="event.published",
     )
@@ -166,17 +161,17 @@ class WebhookFormat(Declared):
         example="milliseconds",
     )
     event_id: ExpressionOrConstant = _entry(
-        translatable("The sender's id of the event, used to detect duplicates. Null: it has none."),
+        "The sender's id of the event, used to detect duplicates. Null: it has none.",
         default="event.eventId",
         example="event.uuid",
     )
     previous: ExpressionOrConstant = _entry(
-        translatable("An object with the values that the change overwrote. Null: not sent."),
+        "An object with the values that the change overwrote. Null: not sent.",
         default="event.previous",
         example="{email: event.previousEmail}",
     )
     data: ExpressionOrConstant = _entry(
-        translatable("The entity, whole or in part. Null: not sent."),
+        "The entity, whole or in part. Null: not sent.",
         default="event.data",
         example="event.user",
     )
@@ -195,12 +190,8 @@ class WebhookFormat(Declared):
     )
     content_types: frozenset[str] = setting(
         _MEDIA_TYPES,
-        translatable(
-            "The media types that a request may have. A body of the type `%(form)s` is read as a form: `body` is an "
-            "object with its fields, at most %(most)s texts. Any other is JSON.",
-            form=FORM_TYPE,
-            most=f"{MAX_FIELDS:,}",
-        ),
+        f"The media types that a request may have. A body of the type `{FORM_TYPE}` is read as a form: `body` is an "
+        f"object with its fields, at most {MAX_FIELDS:,} texts. Any other is JSON.",
         default=[JSON_TYPE],
         example=["application/scim+json", "application/json"],
     )

@@ -12,7 +12,6 @@ from config_schema.errors import SettingPath, SettingsInvalid
 from config_schema.kinds import Boolean, Choice, ConvertedText, JsonSchema, Text, ValueKind, WholeNumber
 from config_schema.objects import ListOf
 from config_schema.rules import CodeRule, Fault, Is, NamedValues, Not, OneOf, Requires, Stated
-from config_schema.translatable import error_sentence, translatable
 from webhooks.protocol.hmac_rule import HEADER_NAME, decode_secret
 from webhooks.protocol.tokens.public_keys import ASYMMETRIC, PublicKey, load_pem
 
@@ -22,19 +21,19 @@ MAX_PEM_KEYS = 4
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLAIM = Text(
     re.compile(r"[!-~]{1,128}"),
-    translatable("1 to 128 printable ASCII characters, no space"),
-    translatable("This must be the name of a claim: 1 to 128 printable characters."),
+    "1 to 128 printable ASCII characters, no space",
+    "This must be the name of a claim: 1 to 128 printable characters.",
 )
 _WORD = Text(
     re.compile(r"[!-~]{1,512}"),
-    translatable("1 to 512 printable ASCII characters, no space"),
-    translatable("This must be 1 to 512 printable characters, without a space."),
+    "1 to 512 printable ASCII characters, no space",
+    "This must be 1 to 512 printable characters, without a space.",
 )
 _NAME = r"[A-Za-z_@$][A-Za-z0-9_@$-]{0,63}"
 _BODY_PATH = ConvertedText(
     re.compile(rf"{_NAME}(?:\.{_NAME}){{0,7}}"),
-    translatable("field names separated by dots, at most 8 levels"),
-    translatable("This must be at most 8 field names separated by dots."),
+    "field names separated by dots, at most 8 levels",
+    "This must be at most 8 field names separated by dots.",
     convert=lambda path: tuple(path.split(".")),
     write=".".join,
 )
@@ -42,7 +41,7 @@ _BODY_PATH = ConvertedText(
 
 _PUBLIC_KEY = Text(
     re.compile(r"[\s\S]*-----BEGIN [A-Z ]*PUBLIC KEY-----[\s\S]*"),
-    sentence=translatable("This must be a public key in PEM, from BEGIN PUBLIC KEY on."),
+    sentence="This must be a public key in PEM, from BEGIN PUBLIC KEY on.",
 )
 
 
@@ -50,8 +49,8 @@ _PUBLIC_KEY = Text(
 class KeySetUrl(ValueKind[str]):
     """The address of a key set."""
 
-    label: str = translatable("URL")
-    limits: str = translatable("`https`, or `http` to this computer; at most 500 characters")
+    label: str = "URL"
+    limits: str = "`https`, or `http` to this computer; at most 500 characters"
 
     def read(self, value: Any, place: SettingPath) -> str:
         if not isinstance(value, str) or len(value) > 500 or not re.fullmatch(r"[!-~]+", value):
@@ -76,7 +75,7 @@ def _find_unusable_key(values: NamedValues) -> Fault | None:
         try:
             load_pem(pem, values["algorithm"])
         except ValueError as error:
-            return ("public_keys", index), error_sentence(error)
+            return ("public_keys", index), str(error)
     return None
 
 
@@ -117,7 +116,7 @@ class JwtRule(Declared):
         example=True,
     )
     public_keys: tuple[str, ...] = setting(
-        ListOf(_PUBLIC_KEY, MAX_PEM_KEYS, label=translatable("list of texts"), noun=translatable("texts")),
+        ListOf(_PUBLIC_KEY, MAX_PEM_KEYS, label="list of texts", noun="texts"),
         "The sender's public keys in PEM.",
         default=None,
         absent=(),

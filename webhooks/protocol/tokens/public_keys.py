@@ -14,8 +14,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from config_schema.translatable import translatable
-
 ASYMMETRIC = ("RS256", "ES256", "EdDSA")
 MAX_KEYS = 32
 MAX_KEY_SET_BYTES = 65_536
@@ -49,17 +47,13 @@ def fits_algorithm(key: Any, algorithm: str) -> bool:
 def load_pem(text: str, algorithm: str) -> PublicKey:
     """Load a public key. Raises ValueError with a sentence if it is not a key for the algorithm."""
     if len(text) > _MAX_PEM_LENGTH:
-        raise ValueError(
-            translatable("This must be at most %(most)s characters.", most=f"{_MAX_PEM_LENGTH:,}")
-        )
+        raise ValueError(f"This must be at most {_MAX_PEM_LENGTH:,} characters.")
     try:
         key = load_pem_public_key(text.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError(
-            translatable("This must be a public key in PEM, from BEGIN PUBLIC KEY on.")
-        ) from None
+        raise ValueError("This must be a public key in PEM, from BEGIN PUBLIC KEY on.") from None
     if not fits_algorithm(key, algorithm):
-        raise ValueError(translatable("This must be a key for %(algorithm)s.", algorithm=algorithm))
+        raise ValueError(f"This must be a key for {algorithm}.")
     return PublicKey(key)
 
 
@@ -69,21 +63,19 @@ def clean_key_set(body: bytes) -> str:
     Raises ValueError with a sentence if it is no key set, is too large, or has no usable key.
     """
     if len(body) > MAX_KEY_SET_BYTES:
-        raise ValueError(
-            translatable("The key set is larger than %(most)s bytes.", most=f"{MAX_KEY_SET_BYTES:,}")
-        )
+        raise ValueError(f"The key set is larger than {MAX_KEY_SET_BYTES:,} bytes.")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise ValueError(translatable("The key set is not JSON.")) from None
+        raise ValueError("The key set is not JSON.") from None
     keys = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(keys, list):
-        raise ValueError(translatable("The key set has no list of keys."))
+        raise ValueError("The key set has no list of keys.")
     if len(keys) > MAX_KEYS:
-        raise ValueError(translatable("The key set has more than %(most)s keys.", most=MAX_KEYS))
+        raise ValueError(f"The key set has more than {MAX_KEYS} keys.")
     usable = [clean for key in keys if (clean := _clean_key(key)) is not None]
     if not usable:
-        raise ValueError(translatable("The key set has no key for RS256, ES256 or EdDSA."))
+        raise ValueError("The key set has no key for RS256, ES256 or EdDSA.")
     return json.dumps(usable)
 
 
