@@ -11,7 +11,6 @@ from audit.models import Checkpoint, CheckpointChannel, PublishedCheckpoint
 from audit.sealing.checkpoints import checkpoint_bytes, make_checkpoint
 from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.signing_keys import SecretCipher
-from config_schema.translatable import translatable
 
 logger = logging.getLogger("hub.audit")
 
@@ -64,7 +63,7 @@ def _publish_to(checkpoint: Checkpoint, name: str, channel: PublishChannel, at: 
     # A defect in one channel must not keep the others from publishing.
     except Exception:
         logger.exception("a checkpoint could not be sent by %s", name)
-        _postpone_channel(status, translatable("internal error; see the log"), at)
+        _postpone_channel(status, "internal error; see the log", at)
         return False
     # After the sending: a process that is killed in between sends the checkpoint once more.
     with transaction.atomic():

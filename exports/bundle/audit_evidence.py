@@ -22,7 +22,6 @@ from audit.sealing.record_rows import checkpoint_record, key_records
 from audit.sealing.seal_lock import sealing_lock
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.sealing.signing_keys import load_current_key
-from config_schema.translatable import translatable
 from database.clock import read_clock
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.snapshot import read_snapshot
@@ -69,9 +68,7 @@ def find_last_pruned_segment(count: int) -> int:
     announcement = newest_announcement(count)
     pruned = 0 if announcement is None else announcement.segment
     if Stub.objects.filter(segment__gt=pruned).exists():
-        raise NotSealed(
-            translatable("Old audit entries were deleted while this export was running. Export again.")
-        )
+        raise NotSealed("Old audit entries were deleted while this export was running. Export again.")
     return pruned
 
 

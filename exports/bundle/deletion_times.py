@@ -13,7 +13,6 @@ from audit.format.hashes import leaf_hash
 from audit.models import Entry
 from audit.sealing.segment_index import SegmentIndex, load_segment_leaves
 from audit.sealing.signed_segments import last_segment
-from config_schema.translatable import translatable
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.shipped import check_rows
 from sync.housekeeping.audit_upkeep import seal_audit
@@ -69,4 +68,4 @@ def _wait_for_segment(key: int) -> int:
         # Seals nothing while another process is sealing: that one may have begun before the entry was committed.
         seal_audit()
         time.sleep(_PAUSE_SECONDS)
-    raise NotSealed(translatable("New audit entries are not being sealed. Check that a worker is running."))
+    raise NotSealed("New audit entries are not being sealed. Check that a worker is running.")

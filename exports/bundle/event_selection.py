@@ -18,7 +18,6 @@ from audit.sealing.record_rows import checkpoint_record
 from audit.sealing.signed_segments import first_signed
 from audit.sealing.unsealed_entries import SETTLE_TIME, segments_sealed_until
 from config_schema.codes.reference import from_reference
-from config_schema.translatable import translatable
 from database.clock import read_clock
 from sync.housekeeping.audit_upkeep import CIPHER, seal_audit
 from sync.search.event_filter import EventFilter
@@ -40,7 +39,7 @@ def make_fresh_checkpoint() -> Record:
     seal_audit()
     checkpoint = make_checkpoint(CIPHER, read_clock())
     if checkpoint is None:
-        raise NotSealed(translatable("No audit entries are sealed yet."))
+        raise NotSealed("No audit entries are sealed yet.")
     return checkpoint_record(checkpoint)
 
 
@@ -81,9 +80,7 @@ def _unsealed_events(count: int) -> Iterator[UUID]:
             continue
         unsealed += 1
         if unsealed > MAX_UNSEALED:
-            raise NotSealed(
-                translatable("Too many audit entries are not sealed yet. Check that a worker is running.")
-            )
+            raise NotSealed("Too many audit entries are not sealed yet. Check that a worker is running.")
         try:
             yield from_reference(stream.removeprefix(_STREAM))
         # A stream whose name is not a reference belongs to no event.

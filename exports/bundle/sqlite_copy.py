@@ -22,7 +22,6 @@ from uuid import UUID
 from django.db import DatabaseError, connection
 
 from config_schema.codes.reference import to_reference
-from config_schema.translatable import translatable
 from database.connection import thread_connection
 from exports.bundle.export_rows import EVENT_TABLES, LOOKUP_TABLES, SourceTable
 from exports.bundle.snapshot import pin_wal_snapshot, read_snapshot
@@ -85,7 +84,7 @@ def _copy_or_raise(raw_connection: sqlite3.Connection, keys: Iterable[Sequence[i
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise NoTemporarySpace(
-                translatable("There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp).")
+                "There is no space left for temporary files (SQLITE_TMPDIR or /var/tmp)."
             ) from error
         raise
 

@@ -10,7 +10,6 @@ from django.db.models import QuerySet
 
 from audit.models.column_values import is_valid_value
 from config_schema.codes.reference import to_reference
-from config_schema.translatable import translatable
 from exports.bundle.export_rows import read_rows
 from exports.bundle.shipped.check_rows import RowFault
 from exports.damaged_values import READ_ERRORS, is_damage
@@ -125,10 +124,8 @@ def find_unreadable_event(batches: Iterable[Sequence[int]]) -> UnreadableRows | 
         while not _is_readable(keys):
             if len(keys) == 1:
                 return UnreadableRows(
-                    translatable(
-                        "A stored value of event %(event)s cannot be read. Run verify_audit, which names the row.",
-                        event=name_event(keys[0]),
-                    )
+                    f"A stored value of event {name_event(keys[0])} cannot be read. Run verify_audit, which names the "
+                    "row."
                 )
             half = len(keys) // 2
             keys = keys[half:] if _is_readable(keys[:half]) else keys[:half]

@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from audit.entries.append import NewEntry, append_entries
 from audit.format.canonical_json import JSONValue
-from config_schema.translatable import translatable
 from exports.bundle.builder import AwaitsApproval, delete_working_files, make_export
 from exports.bundle.event_selection import NotSealed
 from exports.bundle.sqlite_copy import NoTemporarySpace
@@ -121,14 +120,10 @@ def run_export(job: RunningJob, should_continue: ShouldContinue) -> None:
     except (NotSealed, TooManyRows, NoTemporarySpace, UnreadableRows) as error:
         _fail_export(export, job, str(error))
     except OSError as error:
-        _fail_export(
-            export,
-            job,
-            translatable("The export folder cannot be written: %(error)s.", error=error.strerror or error),
-        )
+        _fail_export(export, job, f"The export folder cannot be written: {error.strerror or error}.")
     except Exception:
         logger.exception("%s failed", export)
-        _fail_export(export, job, translatable("An internal error. An administrator can find it in the log."))
+        _fail_export(export, job, "An internal error. An administrator can find it in the log.")
     else:
         delete_working_files(export)
 

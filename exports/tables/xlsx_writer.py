@@ -11,8 +11,6 @@ from pathlib import Path
 from string import ascii_uppercase
 from xml.sax.saxutils import escape
 
-from config_schema.translatable import translatable
-
 # A sheet has one row more, for the names of the columns.
 MAX_ROWS = 1_048_575
 _ROWS_PER_WRITE = 500
@@ -55,11 +53,7 @@ def check_row_count(count: int) -> None:
     """Raise TooManyRows if a sheet cannot hold this many rows."""
     if count > MAX_ROWS:
         raise TooManyRows(
-            translatable(
-                "An Excel sheet can contain %(most)s events, but %(count)s were selected. Choose CSV instead.",
-                most=f"{MAX_ROWS:,}",
-                count=f"{count:,}",
-            )
+            f"An Excel sheet can contain {MAX_ROWS:,} events, but {count:,} were selected. Choose CSV instead."
         )
 
 

@@ -3,7 +3,6 @@
 from connectors.contracts.types import Entity
 from sync.deliveries.claims import Claim
 from sync.planning.change import ScopeMove
-from sync.planning.mapping import gettext_noop
 from sync.planning.scope import ConditionFailed, in_scope
 
 OUT_OF_SCOPE_CODE = "out-of-scope"
@@ -42,9 +41,7 @@ def decide_scope(claim: Claim, entity: Entity | None, *, is_outdated: bool) -> S
 def _is_inside(claim: Claim, entity: Entity) -> bool:
     if not claim.delivery.is_fetched:
         raise ConditionFailed(
-            gettext_noop(
-                "the webhook's own data may be a part of the entity, so they do not decide the condition"
-            )
+            "the webhook's own data may be a part of the entity, so they do not decide the condition"
         )
     return in_scope(claim.delivery.route.condition, entity.attributes)
 

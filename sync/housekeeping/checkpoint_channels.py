@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 
 from audit.sealing.publish_checkpoints import PublishChannel, PublishFailed
-from config_schema.translatable import translatable
 from connectors.signed_post import PostFailed, post_signed
 
 NO_INTERVAL = timedelta(0)
@@ -53,13 +52,9 @@ def write_to_folder(count: int, content: bytes) -> None:
     except FileExistsError:
         # An earlier attempt may have written the same content.
         if target.read_bytes() != content:
-            raise PublishFailed(
-                translatable("%(name)s already exists with other content", name=target.name)
-            ) from None
+            raise PublishFailed(f"{target.name} already exists with other content") from None
     except OSError as error:
-        raise PublishFailed(
-            translatable("the file could not be written: %(error)s", error=type(error).__name__)
-        ) from error
+        raise PublishFailed(f"the file could not be written: {type(error).__name__}") from error
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -96,16 +91,14 @@ def send_by_mail(count: int, content: bytes) -> None:
         mail.send()
     except OSError as error:
         # The errors of smtplib are OSErrors too.
-        raise PublishFailed(
-            translatable("the mail server did not accept it: %(error)s", error=type(error).__name__)
-        ) from error
+        raise PublishFailed(f"the mail server did not accept it: {type(error).__name__}") from error
 
 
 def send_by_post(count: int, content: bytes) -> None:
     """POST the checkpoint to AUDIT_CHECKPOINT_URL, signed if AUDIT_CHECKPOINT_SECRET is set."""
     try:
         post_signed(
-            translatable("the checkpoint address"),
+            "the checkpoint address",
             settings.AUDIT_CHECKPOINT_URL,
             settings.AUDIT_CHECKPOINT_SECRET,
             f"checkpoint-{count}",

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from config_schema.translatable import error_sentence, translatable
 from connectors.http.message_types import (
     AddressRefused,
     ExchangeFailure,
@@ -64,29 +63,25 @@ def fetch_key_set(url: str) -> None:
         store_key_set(url, response.body, _read_lifetime(response), now)
     except (KeySetUnavailable, ExchangeFailure, ValueError) as error:
         if isinstance(error, AddressRefused):
-            sentence: str = translatable("The hub does not connect to this address.")
+            sentence = "The hub does not connect to this address."
         elif isinstance(error, ExchangeFailure):
-            sentence = translatable("No key set was received: %(reason)s.", reason=str(error))
+            sentence = f"No key set was received: {error}."
         else:
-            sentence = error_sentence(error)
-        record_key_set_fault(url, str(sentence), now)
+            sentence = str(error)
+        record_key_set_fault(url, sentence, now)
         raise KeySetUnavailable(sentence) from error
 
 
 def _require_key_set_response(response: HttpResponse) -> None:
     """Raise KeySetUnavailable unless the response may contain a key set."""
     if 300 <= response.status < 400:
-        raise KeySetUnavailable(
-            translatable("The address redirects to another one, which the hub does not follow.")
-        )
+        raise KeySetUnavailable("The address redirects to another one, which the hub does not follow.")
     if response.status != 200:
-        raise KeySetUnavailable(
-            translatable("The response has the status %(status)s.", status=response.status)
-        )
+        raise KeySetUnavailable(f"The response has the status {response.status}.")
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     # Static files often have no type or a general one. A page for people, such as a log-in, never holds keys.
     if media_type not in _UNTYPED_MEDIA_TYPES and not re.fullmatch(r"[a-z]+/(?:.*\+)?json", media_type):
-        raise KeySetUnavailable(translatable("The content type of the response is not JSON."))
+        raise KeySetUnavailable("The content type of the response is not JSON.")
 
 
 def _request_key_set(url: str) -> HttpResponse:

@@ -5,7 +5,6 @@ import uuid
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
-from config_schema.translatable import translatable
 from database.clock import database_now
 from database.statement import Statement
 from sync.jobs.kinds import job_kinds
@@ -21,9 +20,8 @@ from sync.models import Job, JobState
 
 # A crash may have another cause; three in a row without progress point to the job.
 MAX_DEATHS = 3
-DIED_MESSAGE = translatable(
-    "The background job crashed %(number)s times and made no progress. It is not tried again by itself.",
-    number=MAX_DEATHS,
+DIED_MESSAGE = (
+    f"The background job crashed {MAX_DEATHS} times and made no progress. It is not tried again by itself."
 )
 # Each worker runs it every second: one statement for all kinds, without the ORM.
 _DUE_KINDS = Statement(
@@ -107,7 +105,7 @@ def _release_expired(kind: JobKind) -> None:
     is_expired = Q(kind=kind.name, state=JobState.RUNNING, lease_until__lte=database_now())
     for job in Job.objects.filter(is_expired).order_by("pk")[:100]:
         has_failed = job.deaths + 1 >= MAX_DEATHS
-        state, failure = (JobState.FAILED, str(DIED_MESSAGE)) if has_failed else (JobState.WAITING, "")
+        state, failure = (JobState.FAILED, DIED_MESSAGE) if has_failed else (JobState.WAITING, "")
         due_at, ended_at = (None, database_now()) if has_failed else (FRONT_OF_QUEUE, None)
         with transaction.atomic():
             kind.update_subject(job.subject, state, failure)

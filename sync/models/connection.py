@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
 from config_schema.model_fields import FieldSetting
-from config_schema.translatable import translatable
 from connectors.address_check import refuse_forbidden_addresses
 from connectors.registry import (
     CONNECTORS,
@@ -48,7 +47,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "connector": FieldSetting(
         "The connector for this kind of system.",
         "rest-target",
-        rules=(translatable("It must match `side`: `rest-identity` or `rest-target`."),),
+        rules=("It must match `side`: `rest-identity` or `rest-target`.",),
     ),
     "is_enabled": FieldSetting(
         "If it is disabled, no request is sent to the system: deliveries fail (`connection-disabled`) and are retried. "
@@ -69,14 +68,12 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
     "settings": FieldSetting(
         "The requests to the system.",
         {"entities": {"USER": {"path": "/users/{id}"}}},
-        rules=(
-            translatable("Secrets in headers and query parameters are refused: enter them as credentials."),
-        ),
+        rules=("Secrets in headers and query parameters are refused: enter them as credentials.",),
     ),
     "deadline_seconds": FieldSetting(
         "The maximum duration of one request in seconds, from connecting to the last byte of the response.",
         10.0,
-        rules=(translatable("It must be at least five seconds shorter than a lease (`LEASE_SECONDS`)."),),
+        rules=("It must be at least five seconds shorter than a lease (`LEASE_SECONDS`).",),
     ),
     "byte_cap": FieldSetting(
         "The maximum size of one response in bytes. A larger response is refused.", 1_048_576
@@ -97,7 +94,7 @@ CONNECTION_SETTINGS: Mapping[str, FieldSetting] = {
         "`modified_since`: their webhooks may have been lost. Deletions are not found. Empty: never; what was read is "
         "then forgotten.",
         15,
-        rules=(translatable("It needs an identity service, and a list with `modified_since`."),),
+        rules=("It needs an identity service, and a list with `modified_since`.",),
     ),
     "breaker_failures": FieldSetting(
         "The number of failures after which nothing is sent until a check succeeds. Only failures of the system count, "

@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 from config_schema.kinds import AnyValue
 from config_schema.model_fields import FieldSetting, find_invalid_setting
 from config_schema.objects import MapOf
-from config_schema.translatable import translatable
 from sync.models.condition_gate import find_gate_errors
 from sync.models.connection import Connection, ConnectionSide
 from sync.models.mapping import Mapping
@@ -38,27 +37,20 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "The entity type of the events, as in the webhooks: `USER`, `GROUP`, `FILE` or another. It is stored in upper "
         "case.",
         "USER",
-        rules=(translatable("A source has one route for each entity type and target connection."),),
+        rules=("A source has one route for each entity type and target connection.",),
     ),
     "identity_entity": FieldSetting(
         "The entity type as the identity connection calls it. Empty: the same as `entity_type`.",
         "person",
-        rules=(
-            translatable(
-                "All routes of an identity connection must have the same value for the same `entity_type`."
-            ),
-        ),
+        rules=("All routes of an identity connection must have the same value for the same `entity_type`.",),
     ),
     "target_entity": FieldSetting(
         "The entity type as the target connection calls it. Empty: the same as `entity_type`. Sources with different "
         "words can feed one entity type of a target; each entity has its own record.",
         "CUSTOMER",
         rules=(
-            translatable(
-                "All routes of an identity connection to one target must have the same value for the same "
-                "`entity_type`."
-            ),
-            translatable("It cannot be changed while entities of the route have records."),
+            "All routes of an identity connection to one target must have the same value for the same `entity_type`.",
+            "It cannot be changed while entities of the route have records.",
         ),
     ),
     "is_enabled": FieldSetting(
@@ -66,10 +58,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "route instead.",
         True,
         rules=(
-            translatable(
-                "A route can be enabled only if its connections and mapping have all the settings that it "
-                "needs."
-            ),
+            "A route can be enabled only if its connections and mapping have all the settings that it needs.",
         ),
     ),
     "identity": FieldSetting("The connection that the entity is fetched from.", "Acme ID"),
@@ -79,7 +68,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "What happens if a record without a link has the same value, such as the same address. A record "
         "with the entity's own external id is always linked.",
         "verified",
-        rules=(translatable("`trusted` needs a signed source."),),
+        rules=("`trusted` needs a signed source.",),
     ),
     "without_match": FieldSetting(
         "What happens if no record matches: the record is created, or the change is refused (`no-match`).",
@@ -88,7 +77,7 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "when_deleted": FieldSetting(
         "What happens to the record when the entity is deleted.",
         "deactivate",
-        rules=(translatable("`deactivate` needs `deactivation`."),),
+        rules=("`deactivate` needs `deactivation`.",),
     ),
     "deactivation": FieldSetting(
         "The fields that mark a record as inactive, with their values.",
@@ -101,8 +90,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "entity.active && entity.type == 'employee'",
         CONDITION,
         rules=(
-            translatable("A route that uses the webhook's own data has no condition."),
-            translatable(
+            "A route that uses the webhook's own data has no condition.",
+            (
                 "A changed condition can be saved within an hour after a finished try of the same text. If more than "
                 "50, or more than a tenth, of the linked entities leave the scope, their number has to be entered."
             ),
@@ -113,8 +102,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "deletions of the limits below.",
         "deactivate",
         rules=(
-            translatable("`deactivate` needs `deactivation`."),
-            translatable(
+            "`deactivate` needs `deactivation`.",
+            (
                 "`deactivate` needs `reactivation`, unless the mapping writes each field of `deactivation` to every "
                 "record."
             ),
@@ -130,10 +119,8 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
         "older timestamp never overwrites a newer one.",
         False,
         rules=(
-            translatable(
-                "It needs a signed source whose signature covers a time or an id, or whose webhook format reads "
-                "`occurred_at` from the body."
-            ),
+            "It needs a signed source whose signature covers a time or an id, or whose webhook format reads "
+            "`occurred_at` from the body.",
         ),
     ),
     "continues_after_failure": FieldSetting(
@@ -163,18 +150,18 @@ ROUTE_SETTINGS: ReadOnlyMapping[str, FieldSetting] = {
     "compare_every_hours": FieldSetting(
         "The number of hours after which the identity service and the target are compared again. Empty: never.",
         24,
-        rules=(translatable("A route that uses the webhook's own data cannot be compared."),),
+        rules=("A route that uses the webhook's own data cannot be compared.",),
     ),
     "repairs_differences": FieldSetting(
         "After a comparison by schedule, the records that differ are made equal. Nothing is changed if the "
         "comparison is incomplete, if it found more than `max_repairs`, or while another repair of the target runs.",
         False,
-        rules=(translatable("It needs `compare_every_hours`."),),
+        rules=("It needs `compare_every_hours`.",),
     ),
     "repairs_missing_records": FieldSetting(
         "Missing records are created too.",
         False,
-        rules=(translatable("It needs `repairs_differences`."),),
+        rules=("It needs `repairs_differences`.",),
     ),
     "max_repairs": FieldSetting(
         "The number of differences up to which they are made equal. If a comparison by schedule finds more, it only "

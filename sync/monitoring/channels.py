@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.urls import reverse
 
-from config_schema.translatable import translatable
 from connectors.signed_post import PostFailed, post_signed
 from sync.models import Alarm, Notification, NotificationChannel
 from sync.monitoring.alarm_texts import AlarmText, format_time, notification_text
@@ -72,9 +71,7 @@ def send_mail(message: AlarmMessage) -> None:
         mail.send()
     except OSError as error:
         # The errors of smtplib are OSErrors too.
-        raise NotificationFailed(
-            translatable("the mail server did not accept it: %(error)s", error=type(error).__name__)
-        ) from error
+        raise NotificationFailed(f"the mail server did not accept it: {type(error).__name__}") from error
 
 
 def _mail_body(message: AlarmMessage) -> str:
@@ -89,7 +86,7 @@ def send_webhook(message: AlarmMessage) -> None:
     body = json.dumps(_webhook_document(message), ensure_ascii=False, separators=(",", ":")).encode()
     url, secret = settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET
     try:
-        post_signed(translatable("the alarm webhook"), url, secret, message.key, body)
+        post_signed("the alarm webhook", url, secret, message.key, body)
     except PostFailed as failure:
         raise NotificationFailed(str(failure)) from failure
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
 
-from config_schema.translatable import translatable
 from database.connection import release_connection
 from sync.models import Notification, NotificationState
 from sync.monitoring.channels import AlarmMessage, NotificationFailed, Send, configured_channels
@@ -36,9 +35,7 @@ def send_due_notifications(now: datetime) -> int:
     without_channel = Notification.objects.filter(state=NotificationState.WAITING).exclude(
         channel__in=channels
     )
-    without_channel.update(
-        state=NotificationState.GIVEN_UP, failure=translatable("this channel is no longer configured")
-    )
+    without_channel.update(state=NotificationState.GIVEN_UP, failure="this channel is no longer configured")
     return sum(_send_channel(name, send, now) for name, send in channels.items())
 
 
@@ -95,7 +92,7 @@ def _send_claimed(notification: Notification, send: Send, now: datetime) -> bool
         return False
     except Exception:
         logger.exception("alarm message %s could not be sent", notification.key)
-        _schedule_retry(notification, translatable("internal error; see the log"), now)
+        _schedule_retry(notification, "internal error; see the log", now)
         return False
     Notification.objects.filter(pk=notification.pk).update(
         state=NotificationState.SENT, sent_at=now, failure=""

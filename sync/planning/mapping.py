@@ -21,13 +21,13 @@ from config_schema.declared import Declared, setting
 from config_schema.expressions.expression_budget import (
     MAX_BYTES,
     MAX_STEPS,
+    OVER_BUDGET_REASON,
     ExpressionBudget,
     OverBudget,
 )
 from config_schema.kinds import Duration, WholeNumber
 from config_schema.objects import MapOf
 from config_schema.rules import CodeRule, Fault, NamedValues
-from config_schema.translatable import translatable
 from connectors.contracts.types import Record
 from sync.planning.change import Change, UnreadFields, plan_existing_entity
 from sync.planning.mapping_rules import (
@@ -69,31 +69,23 @@ class MappingOverBudget(EntityNotMappable):
     """An expression, or all of the mapping together, costs more than its budget. `field` names where it stopped."""
 
     def __init__(self, field_name: str) -> None:
-        super().__init__(field_name, gettext_noop("the expression exceeds 10,000 steps, 256 KiB or 100 ms"))
+        super().__init__(field_name, OVER_BUDGET_REASON)
 
 
 class TooManyReferences(EntityNotMappable):
     """The entity has more references than a mapping resolves."""
 
     def __init__(self, field_name: str) -> None:
-        super().__init__(field_name, gettext_noop("the entity has more than 1,000 references"))
+        super().__init__(field_name, "the entity has more than 1,000 references")
 
 
 class ReferenceMissing(EntityNotMappable):
     """Other entities have no record in the target. `is_final`: the wait for them is over."""
 
     def __init__(self, field_name: str, missing: frozenset[Reference], *, is_final: bool) -> None:
-        super().__init__(
-            field_name, gettext_noop("an entity that it refers to has no record in this target yet")
-        )
+        super().__init__(field_name, "an entity that it refers to has no record in this target yet")
         self.missing = missing
         self.is_final = is_final
-
-
-# Not Django's function, since this package does not import Django.
-def gettext_noop(text: str) -> str:
-    """Return the text, marked for translation; the console translates it."""
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +99,14 @@ class MatchValue:
 
 def _find_unknown_field(values: NamedValues) -> Fault | None:
     is_known = all(name in values["fields"] for name in values["match"].new)
-    return (
-        None
-        if is_known
-        else (("match", "new"), translatable("This must be a list of fields of this mapping."))
-    )
+    return None if is_known else (("match", "new"), "This must be a list of fields of this mapping.")
 
 
 class ParsedMapping(Declared):
     """A validated declaration."""
 
     fields: Mapping[str, FieldRule] = setting(
-        MapOf(FieldRule.kind, "FIELD", 1, MAX_FIELDS, noun=translatable("fields")),
+        MapOf(FieldRule.kind, "FIELD", 1, MAX_FIELDS, noun="fields"),
         "Where the value of each field of the record comes from, by the field's name in the target. Other fields "
         "are never written.",
         example={"email": {"path": "entity.email", "apply": ["lower"], "required": True}},
@@ -311,7 +299,7 @@ def _compute_field(name: str, rule: FieldRule, document: Mapping[str, Any], budg
     except ReferenceLimit:
         raise TooManyReferences(name) from None
     except EXPRESSION_ERRORS as error:
-        raise EntityNotMappable(name, gettext_noop("the expression does not fit this entity")) from error
+        raise EntityNotMappable(name, "the expression does not fit this entity") from error
     return value
 
 

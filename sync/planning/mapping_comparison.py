@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from sync.planning.change import json_equal
-from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ParsedMapping, gettext_noop
+from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ParsedMapping
 
 
 class ComparisonOutcome(StrEnum):
@@ -77,7 +77,7 @@ class MappingComparison:
 def run_mapping(mapping: ParsedMapping | None, mapping_input: MappingInput) -> MappingResult:
     """Run a mapping as a delivery would. None stands for a mapping without a version yet, which fails."""
     if mapping is None:
-        return MappingResult(None, {}, "mapping", gettext_noop("it has no version yet"))
+        return MappingResult(None, {}, "mapping", "it has no version yet")
     apply_mapping = mapping.map_partial_entity if mapping_input.is_partial else mapping.map_entity
     previous = mapping_input.webhook.get("previous")
     try:

@@ -10,7 +10,6 @@
 from typing import Any
 
 from config_schema.errors import SettingPath, SettingsInvalid
-from config_schema.translatable import translatable
 from connectors.values.fingerprint import fingerprint_json
 from sync.planning.mapping import ParsedMapping
 
@@ -70,9 +69,7 @@ def _parse_declaration(declaration: Any) -> ParsedMapping:
     try:
         return ParsedMapping.kind.read(declaration, ())
     except SettingsInvalid as invalid:
-        sentence = translatable(
-            "%(place)s: %(sentence)s", place=_name_place(invalid.place), sentence=invalid.sentence
-        )
+        sentence = f"{_name_place(invalid.place)}: {invalid.sentence}"
         raise InvalidMapping(sentence, invalid.place) from invalid
 
 
@@ -81,4 +78,4 @@ def _name_place(place: SettingPath) -> str:
     names = [step for step in place if isinstance(step, str)]
     if len(names) > 1 and names[0] == "fields":
         del names[0]
-    return ".".join(names) or translatable("The mapping")
+    return ".".join(names) or "The mapping"

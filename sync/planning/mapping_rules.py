@@ -48,7 +48,6 @@ from config_schema.rules import (
     Requires,
     Stated,
 )
-from config_schema.translatable import error_sentence, translatable
 from sync.planning.mapping_functions import FUNCTIONS
 from sync.planning.references import WhenMissing
 
@@ -87,23 +86,15 @@ class MappingPath(CompiledExpressionKind):
 
     refused: frozenset[str] = frozenset()
     more_functions: frozenset[str] = frozenset()
-    limits: str = translatable(
-        "1 to %(most)s characters, nested at most %(depth)s deep", most=MAX_PATH, depth=MAX_DEPTH
-    )
+    limits: str = f"1 to {MAX_PATH} characters, nested at most {MAX_DEPTH} deep"
 
     def read(self, value: Any, place: SettingPath) -> ParsedPath:
         if not isinstance(value, str) or not 0 < len(value) <= MAX_PATH:
-            sentence = translatable(
-                "This must be a JMESPath expression of 1 to %(most)s characters.", most=MAX_PATH
-            )
+            sentence = f"This must be a JMESPath expression of 1 to {MAX_PATH} characters."
             raise SettingsInvalid(place, sentence)
         try:
             if self.refused & functions_called(value):
-                sentence = translatable(
-                    "%(value)s calls %(function)s(), which returns unverified addresses too.",
-                    value=f"{value!r}",
-                    function=_UNVERIFIED,
-                )
+                sentence = f"{value!r} calls {_UNVERIFIED}(), which returns unverified addresses too."
                 raise SettingsInvalid(place, sentence)
             evaluator = compile_expression(value, self.more_functions)
             if self.roots:
@@ -112,13 +103,9 @@ class MappingPath(CompiledExpressionKind):
                 value, evaluator, fields_read(value, "entity"), linked_types(value), parse_plain_path(value)
             )
         except ExpressionRefused as error:
-            raise SettingsInvalid(
-                place, translatable("%(value)s %(error)s", value=f"{value!r}", error=error_sentence(error))
-            ) from error
+            raise SettingsInvalid(place, f"{value!r} {error}") from error
         except JMESPathError as error:
-            raise SettingsInvalid(
-                place, translatable("%(value)s is not a JMESPath expression.", value=f"{value!r}")
-            ) from error
+            raise SettingsInvalid(place, f"{value!r} is not a JMESPath expression.") from error
 
     def to_schema(self) -> JsonSchema:
         return {**super().to_schema(), "maxLength": MAX_PATH}
@@ -129,7 +116,7 @@ class FunctionList(ValueKind[tuple[Callable[[Any], Any], ...]]):
     """Kind of a list of names of functions. Reading returns the functions."""
 
     choices: tuple[str, ...]
-    label: str = translatable("list of functions")
+    label: str = "list of functions"
 
     def read(self, value: Any, place: SettingPath) -> tuple[Callable[[Any], Any], ...]:
         return tuple(FUNCTIONS[name] for name in TextList(self.choices).read(value, place))
@@ -144,7 +131,7 @@ class FunctionList(ValueKind[tuple[Callable[[Any], Any], ...]]):
 def _apply_setting(names: Iterable[str]) -> Any:
     return setting(
         FunctionList(tuple(sorted(names))),
-        translatable("Functions that convert the value, in this order."),
+        "Functions that convert the value, in this order.",
         default=[],
         example=["trim", "lower"],
     )
@@ -153,11 +140,8 @@ def _apply_setting(names: Iterable[str]) -> Any:
 def _verified_path(looks_into: str, example: str, roots: frozenset[str] = frozenset()) -> Any:
     return setting(
         MappingPath(refused=frozenset({_UNVERIFIED}), roots=roots),
-        translatable(
-            "Where the verified values are in %(place)s: one value, or a list of which the first %(most)s count.",
-            place=looks_into,
-            most=MAX_VERIFIED_VALUES,
-        ),
+        f"Where the verified values are in {looks_into}: one value, or a list of which the first {MAX_VERIFIED_VALUES} "
+        "count.",
         example=example,
     )
 
@@ -179,7 +163,7 @@ def _find_unsearchable(values: NamedValues) -> Fault | None:
     )
     if not values["searchable"] or is_of_entity:
         return None
-    return "searchable", translatable("People are found only by a value of the entity itself.")
+    return "searchable", "People are found only by a value of the entity itself."
 
 
 class FieldRule(Declared):
@@ -234,10 +218,7 @@ class FieldRule(Declared):
         example="keep",
     )
     linked: str | None = setting(
-        Text(
-            re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,63}"),
-            translatable("at most %(most)s characters", most=MAX_ENTITY_TYPE),
-        ),
+        Text(re.compile(r"[^\s\x00-\x1f][^\x00-\x1f]{0,63}"), f"at most {MAX_ENTITY_TYPE} characters"),
         "The value is the id of another entity of this type, or a list of ids. The field gets the ids of their "
         "records in this target. The other entity must have a link: the hub does not search by a value.",
         default=None,
@@ -264,14 +245,14 @@ class FieldRule(Declared):
         Requires(
             sentence="Exactly one of `path` and `constant` is required.",
             then=OneOf(("path", "constant"), Stated),
-            error=translatable("Enter either a path or a constant."),
+            error="Enter either a path or a constant.",
         ),
         Requires(
             sentence="At most one of `only_on_create` and `not_compared` is true.",
             when=Is("only_on_create", True),
             then=Not(Is("not_compared", True)),
             at="not_compared",
-            error=translatable("Enter either `only_on_create` or `not_compared`."),
+            error="Enter either `only_on_create` or `not_compared`.",
         ),
         Requires(
             sentence="`when_missing` needs `linked`, or a `path` that calls `linked()`.",
@@ -281,7 +262,7 @@ class FieldRule(Declared):
                 Fits("path", {"pattern": LINKED}, lambda path: path is not None and bool(path.linked_types)),
             ),
             at="when_missing",
-            error=translatable("This field does not refer to another entity: use `linked`."),
+            error="This field does not refer to another entity: use `linked`.",
         ),
         CodeRule(
             sentence="`searchable` needs a `path` that neither reads `webhook` nor refers to another entity.",
@@ -349,20 +330,20 @@ class VerifiedRule(Declared):
 class VerifiedPreviousRule(VerifiedRule):
     """Rule for previous values that were verified."""
 
-    path: ParsedPath = _verified_path(translatable("the webhook's `previous`"), "emails")
+    path: ParsedPath = _verified_path("the webhook's `previous`", "emails")
 
 
 class VerifiedRules(Declared):
     """Rules that say which values the identity service marks as verified, by field of the record."""
 
     new: Mapping[str, VerifiedRule] = setting(
-        MapOf(VerifiedRule.kind, "FIELD", 0, MAX_FIELDS, noun=translatable("fields")),
+        MapOf(VerifiedRule.kind, "FIELD", 0, MAX_FIELDS, noun="fields"),
         "Which values of the entity are verified, by field of the record.",
         default={},
         example={"email": {"path": "entity.emails", "apply": ["verified_email"]}},
     )
     previous: Mapping[str, VerifiedRule] = setting(
-        MapOf(VerifiedPreviousRule.kind, "FIELD", 0, MAX_FIELDS, noun=translatable("fields")),
+        MapOf(VerifiedPreviousRule.kind, "FIELD", 0, MAX_FIELDS, noun="fields"),
         "Which previous values were verified, by field of the record.",
         default={},
         example={"email": {"path": "emails", "apply": ["verified_email"]}},
@@ -386,7 +367,7 @@ class MatchRule(Declared):
         example={"email": "email"},
     )
     new: list[str] = setting(
-        AnyTextList(limits=translatable("names of `fields`")),
+        AnyTextList(limits="names of `fields`"),
         "The fields by whose new value a record may be found, only when a record is about to be created.",
         default=[],
         example=["email"],

@@ -16,7 +16,7 @@ from typing import Any
 
 from connectors.contracts.types import Record, TargetConnector
 from connectors.values.json_responses import as_text
-from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping, gettext_noop
+from sync.planning.mapping import EntityNotMappable, MatchValue, ParsedMapping
 
 # Of one delivery. A person chooses among them on one page.
 MAX_CANDIDATES = 10
@@ -259,9 +259,7 @@ def require_own_external_id(
     # Systems differ in the case of the text that they return.
     is_wrong = text.casefold() != entity_id.casefold() if is_creation else name in fields and not text
     if is_wrong:
-        raise EntityNotMappable(
-            name, gettext_noop("records are found by this field, so it must get the id of the entity")
-        )
+        raise EntityNotMappable(name, "records are found by this field, so it must get the id of the entity")
 
 
 def match_record(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sync.planning.first_values import NOTHING_UNSEEN, UnseenPaths
-from sync.planning.mapping import EntityNotMappable, ParsedMapping, ReferenceMissing, gettext_noop
+from sync.planning.mapping import EntityNotMappable, ParsedMapping, ReferenceMissing
 from sync.planning.references import MAX_ROUNDS, FindRecords, Reference, ReferenceLookup, WhenMissing
 
 
@@ -55,7 +55,7 @@ def map_with_references(
         records = {**records, **dict.fromkeys(unknown), **find_records(unknown)}
     else:
         raise EntityNotMappable(
-            lookup.field, gettext_noop("its references depend on other references, more than two levels deep")
+            lookup.field, "its references depend on other references, more than two levels deep"
         )
     return _decide_missing(mapping, fields, lookup, is_wait_over, leaves_out_now or is_wait_over)
 

@@ -14,7 +14,7 @@ from config_schema.expressions.expression_kind import CompiledExpressionKind
 from config_schema.expressions.jmespath_paths import compile_expression
 from connectors.contracts.types import Record
 from sync.planning.change import Change, ScopeMove, UnreadFields, plan_existing_entity
-from sync.planning.mapping import EXPRESSION_ERRORS, EntityNotMappable, ParsedMapping, gettext_noop
+from sync.planning.mapping import EXPRESSION_ERRORS, EntityNotMappable, ParsedMapping
 from sync.planning.mapping_rules import WhenAbsent
 
 CONDITION_FIELD = "condition"
@@ -32,7 +32,7 @@ class ConditionOverBudget(ConditionFailed):
     """The condition exceeds its budget for an entity, and may do so for every entity."""
 
     def __init__(self) -> None:
-        super().__init__(gettext_noop("the condition exceeds 10,000 steps, 256 KiB or 100 ms"))
+        super().__init__("the condition exceeds 10,000 steps, 256 KiB or 100 ms")
 
 
 def in_scope(condition: str, entity: Mapping[str, Any], budget: ExpressionBudget | None = None) -> bool:
@@ -46,11 +46,11 @@ def in_scope(condition: str, entity: Mapping[str, Any], budget: ExpressionBudget
     except OverBudget:
         raise ConditionOverBudget from None
     except EXPRESSION_ERRORS as error:
-        raise ConditionFailed(gettext_noop("the condition does not fit this entity")) from error
+        raise ConditionFailed("the condition does not fit this entity") from error
     if value is None:
-        raise ConditionFailed(gettext_noop("the condition gives null, neither true nor false"))
+        raise ConditionFailed("the condition gives null, neither true nor false")
     if not isinstance(value, bool):
-        raise ConditionFailed(gettext_noop("the condition gives another value than true or false"))
+        raise ConditionFailed("the condition gives another value than true or false")
     return value
 
 
