@@ -1,7 +1,5 @@
 """The error for an invalid setting, and where in a document it is. Pure."""
 
-from config_schema.translatable import TranslatableText, translatable
-
 SettingPath = tuple[str | int, ...]
 
 _MAX_NAME_LENGTH = 60
@@ -13,12 +11,7 @@ class SettingsInvalid(ValueError):
     def __init__(self, place: SettingPath, sentence: str) -> None:
         super().__init__(f"{format_pointer(place) or '/'}: {sentence}")
         self.place = place
-        self.sentence = translatable(sentence)
-
-    @property
-    def text(self) -> TranslatableText:
-        """Return the text of the error: its place, and its sentence."""
-        return translatable("%(place)s: %(sentence)s", place=self.pointer or "/", sentence=self.sentence)
+        self.sentence = sentence
 
     @property
     def pointer(self) -> str:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import encode_text
 from connectors.access_proof import is_any_readable
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE, ConnectorError, CredentialsRefused
 from connectors.contracts.permissions import PermissionAnswer, PermissionFinding
@@ -190,7 +189,7 @@ class _ConnectionCheck:
         except SettingsInvalid as invalid:
             if (credential := self._missing_credential(invalid)) is not None:
                 return CheckStep(name, False, "credential-missing", None, {"credential": credential})
-            return CheckStep(name, False, "settings-invalid", None, {"sentence": encode_text(invalid.text)})
+            return CheckStep(name, False, "settings-invalid", None, {"sentence": str(invalid)})
         except OSError as error:
             # The client certificate is loaded from a file in memory.
             if not is_resource_shortage(error):

@@ -10,9 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import TranslatableText
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
-from console.ui.translation import translate_text
 
 _MAX_BIGINT = 2**63 - 1
 
@@ -95,13 +93,10 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         """Return an error with the path of its setting, and its line in the text that was typed."""
         setting = invalid_setting(error)
         if setting is None or name not in self.fields:
-            message = error.message
-            return (
-                ValidationError(translate_text(message)) if isinstance(message, TranslatableText) else error
-            )
+            return error
         text = self.typed_text(name)
         line = line_number_of(text, setting.place) if setting.place and text else 0
-        return ValidationError(str(JsonTextError(translate_text(setting.sentence), line, setting.path)))
+        return ValidationError(str(JsonTextError(setting.sentence, line, setting.path)))
 
 
 def invalid_setting(error: ValidationError) -> SettingsInvalid | None:

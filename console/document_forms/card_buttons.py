@@ -1,12 +1,13 @@
-"""Buttons and names of cards, applied to a document whose other edits are done. Pure."""
+"""Buttons and names of cards, applied to a document whose other edits are done."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from config_schema.errors import SettingPath, format_pointer
 from config_schema.objects import ListOf, MapOf, Object, OneOrMore, VariantObject
-from config_schema.translatable import translatable
 from console.document_forms.control_parts import MORE, CardList, Problem
 from console.document_forms.pointers import (
     find_value,
@@ -92,7 +93,7 @@ def rename_card(edited: EditedDocument, pointer: str, key: str) -> EditedDocumen
         return edited
     own = (*place[:-1], key)
     if has_place(edited.document, own):
-        sentence = translatable("“%(name)s” appears twice here. Remove one.", name=key[:100])
+        sentence = _("“%(name)s” appears twice here. Remove one.") % {"name": key[:100]}
         problems = {**edited.problems, format_pointer(place[:-1]): Problem(sentence)}
         return EditedDocument(edited.document, edited.opened, problems)
     problems = {_move_pointer(at, place, own): problem for at, problem in edited.problems.items()}

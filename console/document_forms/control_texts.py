@@ -1,12 +1,13 @@
-"""Values of settings as the texts of controls, and back. Pure."""
+"""Values of settings as the texts of controls, and back."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from config_schema.kinds import ValueKind
-from config_schema.translatable import translatable
 from connectors.http.query_parameters import QueryValue
 from connectors.settings.body_template import Body
 from connectors.settings.setting_kinds import QueryParameters
@@ -20,11 +21,7 @@ _LINE_ENDS = re.compile(r"\r\n?")
 
 
 class Unreadable(ValueError):
-    """A text of a control is not a value of its kind. `sentence`: the error in English."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = translatable(sentence)
+    """A text of a control is not a value of its kind. Its text is for the reader."""
 
 
 def same_lines(text: str) -> str:
@@ -68,7 +65,7 @@ def read_text(
         return parse_json(text)
     if family is Family.NUMBER:
         if not _WHOLE_NUMBER.fullmatch(text.strip()):
-            raise Unreadable(translatable("This must be a whole number."))
+            raise Unreadable(_("This must be a whole number."))
         return int(text)
     if family is Family.STATUSES:
         return _read_statuses(text, stored)
@@ -110,12 +107,12 @@ def read_rows(kind: ValueKind[Any], rows: Rows, stored: Any, parse_json: JsonPar
     read: dict[str, Any] = {}
     for name, texts in _texts_by_name(rows).items():
         if not name:
-            raise Unreadable(translatable("A row has a value but no name."))
+            raise Unreadable(_("A row has a value but no name."))
         if shown.get(name) == texts:
             read[name] = before[name]
             continue
         if len(texts) > 1 and not isinstance(kind, QueryParameters):
-            raise Unreadable(translatable("“%(name)s” appears twice here. Remove one.", name=name[:100]))
+            raise Unreadable(_("“%(name)s” appears twice here. Remove one.") % {"name": name[:100]})
         values: list[QueryValue] = [read_text(family, item, text, None, parse_json) for text in texts]
         was_list = isinstance(before.get(name), list) and isinstance(kind, QueryParameters)
         read[name] = values if len(values) > 1 or was_list else values[0]

@@ -19,7 +19,6 @@ from console.document_forms.widgets import (
     PostedDocument,
     ShownDocument,
 )
-from console.ui.translation import translate_text
 
 
 class DocumentField(JSONTextField):
@@ -70,7 +69,7 @@ class DocumentField(JSONTextField):
         if edited.problems:
             raise ValidationError(
                 [
-                    f"{translate_text(label_place(parse_pointer(at)))}: {translate_text(problem.sentence)}"
+                    f"{label_place(parse_pointer(at))}: {problem.sentence}"
                     for at, problem in edited.problems.items()
                 ]
             )
@@ -84,7 +83,7 @@ class DocumentField(JSONTextField):
         if not is_form:
             return None
         self.widget.errors[format_pointer(place)] = sentence
-        return f"{translate_text(label_place(place))}: {sentence}" if place else sentence
+        return f"{label_place(place)}: {sentence}" if place else sentence
 
     def current_document(self, value: Any) -> Any:
         """Return the document that the page shows now; None if its JSON cannot be read."""

@@ -8,7 +8,6 @@ from django.forms.utils import ErrorDict
 from console.base.forms import SettingsForm, invalid_setting
 from console.document_forms.fields import DocumentField
 from console.document_forms.widgets import PostedDocument, is_button_pressed
-from console.ui.translation import translate_text
 
 
 class DocumentForm(SettingsForm):
@@ -52,7 +51,7 @@ class DocumentForm(SettingsForm):
     def _locate_error(self, name: str | None, error: ValidationError) -> ValidationError:
         field, setting = self.fields.get(name or ""), invalid_setting(error)
         if name is not None and isinstance(field, DocumentField) and setting is not None:
-            text = field.locate(self[name].data, setting.place, translate_text(setting.sentence))
+            text = field.locate(self[name].data, setting.place, setting.sentence)
             if text is not None:
                 return ValidationError(text)
         return super()._locate_error(name, error)

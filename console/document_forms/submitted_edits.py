@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from config_schema.errors import SettingPath, parse_pointer
 from config_schema.kinds import ValueKind
 from config_schema.objects import ListOf, MapOf, Object, OneOrMore, VariantObject
-from config_schema.translatable import translatable
 from console.document_forms.card_buttons import (
     EditedDocument,
     press_card_button,
@@ -141,7 +142,7 @@ def _apply_rows(document: Any, control: Control, submitted: SubmittedControls, p
     rows = _submitted_rows(pointer, submitted)
     if control.has_json_box and (text := submitted.values.get(pointer, "").strip()):
         if rows:
-            raise Unreadable(translatable("Enter either rows or JSON."))
+            raise Unreadable(_("Enter either rows or JSON."))
         return set_value(document, place, parse_json(same_lines(text)))
     if rows == control.rows:
         return document
@@ -171,6 +172,5 @@ def _clear(document: Any, place: SettingPath) -> Any:
 
 
 def _describe_problem(error: ValueError, pointer: str, submitted: SubmittedControls) -> Problem:
-    sentence = error.sentence if isinstance(error, Unreadable) else str(error)
     rows = _submitted_rows(pointer, submitted)
-    return Problem(sentence, submitted.values.get(pointer, ""), rows)
+    return Problem(str(error), submitted.values.get(pointer, ""), rows)

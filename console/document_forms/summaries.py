@@ -1,31 +1,33 @@
-"""Sentences that say what a closed card does, made from its values, which may be of any type. Pure."""
+"""Sentences that say what a closed card does, made from its values, which may be of any type."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from config_schema.kinds import ValueKind
 from config_schema.objects import Object, VariantObject
 from config_schema.settings import Setting
-from config_schema.translatable import join_texts, translatable
 from console.document_forms.control_families import Family, family_of
 from console.document_forms.labels import label_name
 
 _MOST_PARTS = 4
 _LONGEST_VALUE = 60
 _OPERATIONS = {
-    "get": translatable("read"),
-    "search": translatable("search"),
-    "create": translatable("create"),
-    "update": translatable("update"),
-    "delete": translatable("delete"),
-    "list": translatable("list"),
+    "get": gettext_lazy("read"),
+    "search": gettext_lazy("search"),
+    "create": gettext_lazy("create"),
+    "update": gettext_lazy("update"),
+    "delete": gettext_lazy("delete"),
+    "list": gettext_lazy("list"),
 }
 
 _Sentence = Callable[[Mapping[str, Any], Mapping[str, Setting[Any]]], str]
 
 
 def summarize(kind: ValueKind[Any], value: Any) -> str:
-    """Return what an object does, on one line, for translation. "" if it is empty."""
+    """Return what an object does, on one line. "" if it is empty."""
     if not isinstance(value, Mapping):
         return _write(value)
     settings = _settings_of(kind, value)
@@ -36,19 +38,17 @@ def summarize(kind: ValueKind[Any], value: Any) -> str:
 
 
 def _describe_answer(value: Mapping[str, Any], _settings: Mapping[str, Setting[Any]]) -> str:
-    return translatable(
-        "%(responses)s: %(meaning)s", responses=_responses(value), meaning=_write(value.get("means"))
-    )
+    return f"{_responses(value)}: {_write(value.get('means'))}"
 
 
 def _responses(value: Mapping[str, Any]) -> str:
     """Return which responses a rule is about."""
     params = {"statuses": _write(value.get("status")), "condition": _write(value.get("when"))}
     if "status" in value and "when" in value:
-        return translatable("Status %(statuses)s if %(condition)s", **params)
+        return _("Status %(statuses)s if %(condition)s") % params
     if "when" in value:
-        return translatable("If %(condition)s", **params)
-    return translatable("Status %(statuses)s", **params) if "status" in value else ""
+        return _("If %(condition)s") % params
+    return _("Status %(statuses)s") % params if "status" in value else ""
 
 
 def _describe_refusal(value: Mapping[str, Any], _settings: Mapping[str, Setting[Any]]) -> str:
@@ -57,12 +57,8 @@ def _describe_refusal(value: Mapping[str, Any], _settings: Mapping[str, Setting[
 
 def _describe_own_answer(value: Mapping[str, Any], _settings: Mapping[str, Setting[Any]]) -> str:
     outcomes = ", ".join(_write(value[name]) for name in ("states", "codes") if value.get(name))
-    status = translatable("status %(status)s", status=_write(value["status"])) if "status" in value else ""
-    return translatable(
-        "%(outcomes)s: %(answer)s",
-        outcomes=outcomes or translatable("Any outcome"),
-        answer=status or translatable("standard status"),
-    )
+    status = _("status %(status)s") % {"status": _write(value["status"])} if "status" in value else ""
+    return f"{outcomes or _('Any outcome')}: {status or _('standard status')}"
 
 
 def _describe_items(value: Mapping[str, Any], settings: Mapping[str, Setting[Any]]) -> str:
@@ -76,19 +72,19 @@ def _describe_items(value: Mapping[str, Any], settings: Mapping[str, Setting[Any
         ),
     }
     if params["where"]:
-        return translatable("%(value)s in the item of %(list)s with %(where)s", **params)
-    return translatable("%(value)s in the items of %(list)s", **params)
+        return _("%(value)s in the item of %(list)s with %(where)s") % params
+    return _("%(value)s in the items of %(list)s") % params
 
 
 def _describe_operations(value: Mapping[str, Any], _settings: Mapping[str, Setting[Any]]) -> str:
     operations = value.get("operations")
     found = operations if isinstance(operations, Mapping) else {}
-    verbs = join_texts(", ", (_OPERATIONS[name] for name in found if name in _OPERATIONS))
+    verbs = ", ".join(str(_OPERATIONS[name]) for name in found if name in _OPERATIONS)
     paths = [
         one["path"] for one in found.values() if isinstance(one, Mapping) and isinstance(one.get("path"), str)
     ]
     path = min(paths, key=len, default="")
-    return join_texts(": ", filter(None, (path, verbs)))
+    return ": ".join(filter(None, (path, verbs)))
 
 
 def _describe_request(value: Mapping[str, Any], settings: Mapping[str, Setting[Any]]) -> str:
@@ -99,14 +95,14 @@ def _describe_request(value: Mapping[str, Any], settings: Mapping[str, Setting[A
     parts = [f"{_write(value.get('method', usual or ''))} {_write(value['path'])}".strip()]
     listed = value.get("list")
     if isinstance(listed, Mapping) and "list" in settings:
-        parts.append(translatable("listed by %(request)s", request=_write(listed.get("path", value["path"]))))
+        parts.append(_("listed by %(request)s") % {"request": _write(listed.get("path", value["path"]))})
     if "paging" in value and "paging" in settings:
-        parts.append(translatable("pages by %(paging)s", paging=_write(value["paging"])))
+        parts.append(_("pages by %(paging)s") % {"paging": _write(value["paging"])})
     if "style" in value and "style" in settings:
-        parts.append(translatable("sends %(style)s", style=_write(value["style"])))
+        parts.append(_("sends %(style)s") % {"style": _write(value["style"])})
     if isinstance(value.get("fields"), list) and "fields" in settings:
-        parts.append(translatable("by %(fields)s", fields=_write(value["fields"])))
-    return join_texts(", ", parts)
+        parts.append(_("by %(fields)s") % {"fields": _write(value["fields"])})
+    return ", ".join(parts)
 
 
 def _describe_values(value: Mapping[str, Any], settings: Mapping[str, Setting[Any]]) -> str:
@@ -117,7 +113,7 @@ def _describe_values(value: Mapping[str, Any], settings: Mapping[str, Setting[An
         for name in names
         if value[name] not in (None, False, "", [], {}) or name not in settings
     ]
-    return join_texts("; ", parts[:_MOST_PARTS])
+    return "; ".join(parts[:_MOST_PARTS])
 
 
 def _describe_value(name: str, value: Any, settings: Mapping[str, Setting[Any]]) -> str:
@@ -125,7 +121,7 @@ def _describe_value(name: str, value: Any, settings: Mapping[str, Setting[Any]])
         return f"{name} = {_write(value)}"
     if value is True:
         return label_name(name)
-    return translatable("%(label)s: %(value)s", label=label_name(name), value=_write(value))
+    return f"{label_name(name)}: {_write(value)}"
 
 
 # The first whose settings an object has says what it does.

@@ -14,7 +14,6 @@ from connectors.presets import PRESETS
 from console.base.forms import parse_pk
 from console.base.origin_page import lead_back
 from console.reference.preset_catalogue import MAX_SEARCH_LENGTH, SOURCE, list_entries
-from console.ui.translation import translate_text
 from sync.models import Connection, MappingVersion, PairDraft
 from sync.models import Mapping as MappingRow
 from sync.pairs.planned_pair import (
@@ -135,7 +134,7 @@ def describe_part(draft: PairDraft, part: str) -> str:
     chosen = draft.parts.get(part, {})
     presets: Mapping[str, PresetMetadata] = SOURCE_PRESETS if part == SENDER else PRESETS
     preset = presets.get(chosen.get("preset", ""))
-    return str(chosen.get("label", "")) if preset is None else translate_text(preset.label)
+    return str(chosen.get("label", "")) if preset is None else preset.label
 
 
 def _choice_of(rows: Any) -> dict[str, Any] | None:

@@ -12,13 +12,10 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from config_schema.translatable import error_sentence
 from console.base.audit_trail import client_address, request_actor
 from console.pairs.access import for_own_draft, render
 from console.requests.source_summary import load_source_requests
-from console.settings.preset_choice import translate_metadata
 from console.settings.routes.expected_changes import load_expected_changes
-from console.ui.translation import translate_text
 from logins.fresh_login import require_fresh_login
 from sync.models import PairDraft, Route
 from sync.pairs.planned_pair import SENDER
@@ -49,7 +46,7 @@ def created_view(request: HttpRequest, draft: PairDraft) -> HttpResponse:
         try:
             _add_secret(request, draft.route.source, form.cleaned_data["secret"])
         except RotationRefused as refusal:
-            form.add_error("secret", translate_text(error_sentence(refusal)))
+            form.add_error("secret", str(refusal))
         else:
             messages.success(request, _("The secret is active."))
             return redirect("admin:pair_created", draft.uuid)
@@ -77,7 +74,7 @@ def render_created(
         route=route,
         source=source,
         connections=[route.identity, route.target],
-        preset=None if preset is None else translate_metadata(preset),
+        preset=preset,
         endpoint=request.build_absolute_uri(reverse("inbox", args=[source.slug])),
         secret=secret,
         secret_form=(form or SenderSecretForm()) if _lacks_secret(source) else None,

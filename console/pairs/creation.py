@@ -16,9 +16,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from config_schema.translatable import error_sentence
 from console.base.audit_trail import client_address, record_action, request_actor, require_staff_user
-from console.ui.translation import translate_text
 from sync.deliveries.routes import resolved_routes
 from sync.mappings.configuration_gaps import (
     delivery_conflicts,
@@ -98,7 +96,7 @@ def _create_source(request: HttpRequest, draft: PairDraft, reason: str) -> tuple
             raise CreationRefused(_("The source does not exist any more. Choose the sender again."))
         return source, ""
     preset = SOURCE_PRESETS[chosen["preset"]]
-    name = translate_text(preset.label)
+    name = preset.label
     source = Source(
         name=free_name(Source, name), slug=free_slug(Source, chosen["preset"]), **preset.copy_settings()
     )
@@ -117,7 +115,7 @@ def _create_source(request: HttpRequest, draft: PairDraft, reason: str) -> tuple
             address=client_address(request),
         )
     except RotationRefused as refusal:
-        raise CreationRefused(translate_text(error_sentence(refusal))) from refusal
+        raise CreationRefused(str(refusal)) from refusal
     return source, secret
 
 
@@ -210,4 +208,4 @@ def _error_texts(invalid: ValidationError) -> Iterator[str]:
             if setting is None:
                 yield from error.messages
             else:
-                yield f"{setting.path}: {translate_text(setting.sentence)}"
+                yield f"{setting.path}: {setting.sentence}"

@@ -12,7 +12,6 @@ from connectors.presets.questions import fill_in
 from connectors.settings.authentication import credential_names
 from connectors.settings.credentials import CERTIFICATE_CREDENTIALS
 from console.settings.connections.forms import CREDENTIALS, ConnectionForm
-from console.ui.translation import translate_text
 from sync.models import Connection, PairDraft
 from sync.pairs.planned_pair import load_connection
 
@@ -42,9 +41,9 @@ class PartForm(ConnectionForm):
             authentication=dict(self._preset.authentication),
             settings=dict(self._preset.connector_settings),
         )
-        instance.name = translate_text(self._preset.label)
+        instance.name = self._preset.label
         super().__init__(data, instance=instance, prefix=part)
-        self.title, self.needs = instance.name, [translate_text(need) for need in self._preset.needs]
+        self.title, self.needs = instance.name, self._preset.needs
         self.fields["base_url"].help_text = _("See what the system needs, above, for an example.")
         self.fields["base_url"].widget.attrs["size"] = 60
         self._keep_used_credentials(instance)
@@ -68,7 +67,7 @@ class PartForm(ConnectionForm):
         for number, question in enumerate(self._preset.questions):
             if question.label:
                 self.fields[f"answer_{number}"] = forms.CharField(
-                    label=translate_text(question.label),
+                    label=question.label,
                     max_length=200,
                     initial=self._answers.get(question.placeholder, ""),
                     widget=forms.TextInput(attrs={"placeholder": question.placeholder, "size": 60}),
@@ -104,7 +103,7 @@ class PartForm(ConnectionForm):
         if self.errors:
             return
         if blocked := self._find_blocked():
-            self.add_error("base_url", translate_text(blocked.sentence))
+            self.add_error("base_url", blocked.sentence)
             return
         self.save(commit=False)
         stored = self.instance.read_credentials() or {}

@@ -12,7 +12,6 @@ from django.utils.translation import gettext_lazy as _
 from config_schema.expressions.expression_functions import STANDARD_FUNCTIONS
 from config_schema.expressions.function_descriptions import EXAMPLE_DOCUMENT, FUNCTION_DESCRIPTIONS
 from config_schema.objects import Object, VariantObject
-from config_schema.translatable import translatable
 from connectors.settings.authentication import AUTHENTICATION, SCHEMES
 from connectors.settings.credentials import CREDENTIALS
 from connectors.settings.identity import IDENTITY_SETTINGS
@@ -30,7 +29,6 @@ from console.ui.setting_entries import (
     describe_variants,
     share_sections,
 )
-from console.ui.translation import translate_text
 from sync.models import CONNECTION_SETTINGS, ROUTE_SETTINGS, Connection, Route
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import EXAMPLE
@@ -95,7 +93,7 @@ def _format_page() -> ReferencePage:
             "name, without those that hold secrets; `query` has the parameters of its address; `event` is "
             "the event being read. `!a.b` means `(!a).b` in JMESPath and is refused: write `!(a.b)`."
         ),
-        sections=tuple(describe_object(WebhookFormat.kind, translatable("The fields of a webhook format."))),
+        sections=tuple(describe_object(WebhookFormat.kind, gettext("The fields of a webhook format."))),
         schemas=("webhook-format",),
         example=FORMAT_EXAMPLE,
     )
@@ -121,7 +119,7 @@ def _verification_page() -> ReferencePage:
 
 
 def _describe_scheme(name: str, scheme: VerificationScheme) -> SettingSection:
-    secret = (gettext("Secret: %(form)s") % {"form": translate_text(scheme.secret)},) if scheme.secret else ()
+    secret = (gettext("Secret: %(form)s") % {"form": scheme.secret},) if scheme.secret else ()
     section = next(describe_object(scheme.schema, scheme.meaning))
     return replace(section, rules=(*section.rules, *secret), example=scheme.example, title=name)
 
@@ -149,7 +147,7 @@ def _connection_page(
         describe_fields(Connection, fields, ConnectionForm),
         tuple(
             describe_object(
-                kind, translatable("The settings of the connector `%(connector)s`.", connector=connector)
+                kind, gettext("The settings of the connector `%(connector)s`.") % {"connector": connector}
             )
         ),
         (f"settings-{connector}",),
@@ -220,7 +218,7 @@ def _authentication_page() -> ReferencePage:
     words = tuple(
         (
             name,
-            f"{CREDENTIAL_LABELS[name]}: {translate_text(credential.meaning)} "
+            f"{CREDENTIAL_LABELS[name]}: {credential.meaning} "
             f"({', '.join(scheme for scheme, names in SCHEMES.items() if name in names)})",
         )
         for name, credential in CREDENTIALS.items()
@@ -248,7 +246,7 @@ def _mapping_page() -> ReferencePage:
             "JMESPath expression (https://jmespath.org/specification.html). In the paths below, `FIELD` stands "
             "for a field of the record."
         ),
-        sections=tuple(describe_object(ParsedMapping.kind, translatable("The fields of a mapping."))),
+        sections=tuple(describe_object(ParsedMapping.kind, gettext("The fields of a mapping."))),
         schemas=("mapping",),
         example=EXAMPLE,
         words=tuple((name, str(label)) for name, label in FUNCTION_LABELS.items()),
@@ -262,7 +260,7 @@ def _functions_page() -> ReferencePage:
             function.call,
             gettext("%(meaning)s Example: `%(expression)s` gives `%(result)s`.")
             % {
-                "meaning": translate_text(function.meaning),
+                "meaning": function.meaning,
                 "expression": function.example,
                 "result": json.dumps(function.result, ensure_ascii=False),
             },

@@ -10,8 +10,6 @@ from config_schema.preset_files import PresetMetadata
 from connectors.presets import PRESETS, ConnectionPreset
 from connectors.presets.meanings import MEANINGS
 from connectors.registry import CONNECTOR_SIDES
-from console.settings.preset_choice import translate_metadata
-from console.ui.translation import translate_text
 from webhooks.presets.source_presets import SOURCE_PRESETS, SourcePreset
 
 MAX_SEARCH_LENGTH = 100
@@ -65,7 +63,7 @@ class CatalogueEntry:
             for entity_type, fields in self.metadata.accepts.items()
         }
         described = provided | accepted
-        return [(name, ", ".join(map(translate_text, labels))) for name, labels in described.items()]
+        return [(name, ", ".join(labels)) for name, labels in described.items()]
 
     def has_words(self, words: list[str]) -> bool:
         """Return True if the preset has all these words, in lower case, in its name, its needs or its address."""
@@ -80,12 +78,9 @@ def list_entries(kind: str = "", search: str = "") -> list[CatalogueEntry]:
     100 characters is not read.
     """
     entries = [
+        *(CatalogueEntry(SOURCE, name, preset) for name, preset in SOURCE_PRESETS.items()),
         *(
-            CatalogueEntry(SOURCE, name, translate_metadata(preset))
-            for name, preset in SOURCE_PRESETS.items()
-        ),
-        *(
-            CatalogueEntry(CONNECTOR_SIDES[preset.connector], name, translate_metadata(preset))
+            CatalogueEntry(CONNECTOR_SIDES[preset.connector], name, preset)
             for name, preset in PRESETS.items()
         ),
     ]

@@ -10,18 +10,17 @@ from django.utils.translation import gettext
 
 from config_schema.model_fields import FieldSetting
 from console.ui.inline_code import inline_code
-from console.ui.translation import translate_text
 
 
 def help_texts(settings: Mapping[str, FieldSetting]) -> dict[str, Any]:
-    """Return the meaning of each setting, in the language of the reader; that of a JSON list with an example. A JSON
-    object has controls, which need none.
+    """Return the meaning of each setting; that of a JSON list with an example. A JSON object has controls, which need
+    none.
     """
     return {name: _lazy_help_text(setting) for name, setting in settings.items()}
 
 
 def _help_text(setting: FieldSetting) -> SafeString:
-    meaning = translate_text(setting.meaning)
+    meaning = setting.meaning
     if isinstance(setting.example, list):
         example = json.dumps(setting.example, ensure_ascii=False)
         meaning = gettext("%(meaning)s Example: `%(example)s`") % {"meaning": meaning, "example": example}

@@ -13,19 +13,13 @@ from console.document_forms.control_parts import Card
 from console.document_forms.labels import label_name
 from console.document_forms.summaries import summarize
 from console.ui.inline_code import inline_code
-from console.ui.translation import translate_text
 from webhooks.protocol.formats.webhook_format import ExpressionOrConstantKind
 
 # Characters; longer options are cut by browsers on phones anyway.
 _MOST_OF_MEANING = 72
 
 register = template.Library()
-
-
-@register.filter
-def setting_label(name: str) -> str:
-    """Return the label of the setting of this name."""
-    return translate_text(label_name(name))
+register.filter("setting_label", label_name)
 
 
 @register.filter
@@ -37,7 +31,7 @@ def control_id(pointer: str, name: str) -> str:
 @register.filter
 def option_text(value: str, meaning: str) -> str:
     """Return the text of a choice: itself, and the beginning of what it means if that is known."""
-    first = translate_text(meaning).partition(". ")[0].replace("`", "").removesuffix(".")
+    first = meaning.partition(". ")[0].replace("`", "").removesuffix(".")
     return f"{value} – {shorten(first, _MOST_OF_MEANING, placeholder='…')}" if first else value or "–"
 
 
@@ -46,12 +40,11 @@ def setting_meaning(setting: Any) -> SafeString:
     """Return the first sentence of what a setting does, and the limits of its values, which are the same for all
     expressions. The other sentences of a choice say what its values mean.
     """
-    meaning = translate_text(setting.meaning)
     if setting.kind.choices:
-        return inline_code(meaning)
-    first, stop, _rest = meaning.partition(". ")
+        return inline_code(setting.meaning)
+    first, stop, _rest = setting.meaning.partition(". ")
     has_limits = not isinstance(setting.kind, ExpressionKind | ExpressionOrConstantKind)
-    limits = translate_text(setting.kind.limits) if has_limits else ""
+    limits = setting.kind.limits if has_limits else ""
     return inline_code(f"{first}{stop.rstrip()}" + (f" ({limits})" if limits else ""))
 
 
@@ -61,15 +54,15 @@ def at_pointer(errors: Mapping[str, str], part: Any) -> str:
     if part.pointer in errors:
         return errors[part.pointer]
     problem = getattr(part, "problem", None)
-    return translate_text(problem.sentence) if problem else ""
+    return str(problem.sentence) if problem else ""
 
 
 @register.filter
 def card_sentence(card: Card) -> str:
-    return translate_text(summarize(card.kind, card.value))
+    return summarize(card.kind, card.value)
 
 
 @register.filter
 def labels_of(names: tuple[str, ...]) -> list[str]:
     """Return the labels of settings."""
-    return [setting_label(name) for name in names]
+    return [label_name(name) for name in names]

@@ -1,6 +1,4 @@
-"""Entries of the reference and of the forms: one for each setting, made from its description, in the language of the
-reader.
-"""
+"""Entries of the reference and of the forms: one for each setting, made from its description."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,14 +7,13 @@ from typing import Any
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from config_schema.kinds import ValueKind
 from config_schema.model_fields import FieldSetting
 from config_schema.objects import ListOf, MapOf, Object, VariantObject
 from config_schema.rules import CodeRule, Rule
 from config_schema.settings import Setting
-from config_schema.translatable import join_texts, translatable
-from console.ui.translation import translate_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class FieldList:
 def describe_object(kind: Object[Any], meaning: str, place: str = "") -> Iterator[SettingSection]:
     """Yield a section for an object, then one for each object inside it, outermost first."""
     yield SettingSection(
-        place, translate_text(meaning), _describe_settings(kind.settings, place), _rule_sentences(kind.rules)
+        place, meaning, _describe_settings(kind.settings, place), _rule_sentences(kind.rules)
     )
     yield from _describe_inner_objects(kind.settings, place)
 
@@ -121,9 +118,8 @@ def describe_variants(kind: VariantObject[Any]) -> Iterator[SettingSection]:
     yield SettingSection("", "", _describe_settings((kind.selector,), ""))
     for name, variant in kind.variants.items():
         entries = _describe_settings(variant.settings, "")
-        meaning = translate_text(variant.meaning)
         yield SettingSection(
-            "", meaning, entries, _rule_sentences(variant.rules), dict(variant.example), name
+            "", variant.meaning, entries, _rule_sentences(variant.rules), dict(variant.example), name
         )
         yield from _describe_inner_objects(variant.settings, "")
 
@@ -156,15 +152,15 @@ def _describe_field(
     default = _field_default(field)
     return SettingEntry(
         name=field.name,
-        kind=translate_text(_name_field_type(field, setting)),
-        meaning=translate_text(setting.meaning),
+        kind=_name_field_type(field, setting),
+        meaning=setting.meaning,
         example=setting.example,
         label=str(labels.get(field.name) or capfirst(field.verbose_name)),
         is_required=not field.blank and default in (None, {}, []),
         default=default,
-        limits=translate_text(_field_limits(field, setting)),
+        limits=_field_limits(field, setting),
         choices=tuple((str(value), str(label)) for value, label in field.choices or ()),
-        rules=tuple(translate_text(rule) for rule in setting.rules),
+        rules=setting.rules,
         page=setting.page,
     )
 
@@ -173,18 +169,15 @@ def _name_field_type(field: "models.Field[Any, Any]", setting: FieldSetting) -> 
     if setting.kind is not None:
         return _name_kind(setting.kind)
     names: list[tuple[type[models.Field[Any, Any]], str]] = [
-        (
-            models.BooleanField,
-            translatable("true, false or empty") if field.null else translatable("true or false"),
-        ),
-        (models.ForeignKey, translatable("choice")),
-        (models.JSONField, translatable("object")),
-        (models.FloatField, translatable("number")),
-        (models.IntegerField, translatable("whole number")),
-        (models.SlugField, translatable("slug")),
-        (models.URLField, translatable("URL")),
+        (models.BooleanField, _("true, false or empty") if field.null else _("true or false")),
+        (models.ForeignKey, _("choice")),
+        (models.JSONField, _("object")),
+        (models.FloatField, _("number")),
+        (models.IntegerField, _("whole number")),
+        (models.SlugField, _("slug")),
+        (models.URLField, _("URL")),
     ]
-    return next((name for kind, name in names if isinstance(field, kind)), translatable("text"))
+    return next((name for kind, name in names if isinstance(field, kind)), _("text"))
 
 
 def _field_default(field: "models.Field[Any, Any]") -> Any:
@@ -206,29 +199,30 @@ def _field_limits(field: "models.Field[Any, Any]", setting: FieldSetting) -> str
         str(validator.message).rstrip(".") for validator in declared if isinstance(validator, RegexValidator)
     ]
     if lowest is not None:
-        least = translatable("at least %(lowest)s", lowest=f"{lowest:,g}")
+        least = _("at least %(lowest)s") % {"lowest": f"{lowest:,g}"}
         if highest is not None:
-            least = translatable(
-                "%(lowest)s to %(highest)s", lowest=f"{lowest:,.10g}", highest=f"{highest:,.10g}"
-            )
+            least = _("%(lowest)s to %(highest)s") % {
+                "lowest": f"{lowest:,.10g}",
+                "highest": f"{highest:,.10g}",
+            }
         parts.append(least)
     if isinstance(field, models.SlugField):
-        parts.append(translatable("letters, digits, `_` and `-`"))
+        parts.append(_("letters, digits, `_` and `-`"))
     if isinstance(field, models.CharField) and not field.choices:
-        parts.append(translatable("at most %(most)s characters", most=field.max_length))
-    return join_texts("; ", parts)
+        parts.append(_("at most %(most)s characters") % {"most": field.max_length})
+    return "; ".join(parts)
 
 
 def _describe_settings(settings: tuple[Setting[Any], ...], place: str) -> tuple[SettingEntry, ...]:
     return tuple(
         SettingEntry(
             name=setting.name,
-            kind=translate_text(_name_kind(setting.kind)),
-            meaning=translate_text(setting.meaning),
+            kind=_name_kind(setting.kind),
+            meaning=setting.meaning,
             example=setting.example,
             is_required=setting.is_required,
             default=setting.default,
-            limits=translate_text(_kind_limits(setting.kind)),
+            limits=_kind_limits(setting.kind),
             choices=tuple((choice, "") for choice in setting.kind.choices),
             section=_part_path(setting, place) if _find_inner_object(setting.kind) else "",
         )
@@ -263,16 +257,15 @@ def _part_path(setting: Setting[Any], place: str) -> str:
 
 def _name_kind(kind: ValueKind[Any]) -> str:
     if isinstance(kind, MapOf) and _find_inner_object(kind) is None:
-        inner_object = translatable(_name_kind(kind.values))
-        return translatable("object: %(name)s → %(kind)s", name=kind.placeholder, kind=inner_object)
+        return _("object: %(name)s → %(kind)s") % {"name": kind.placeholder, "kind": _name_kind(kind.values)}
     return kind.label
 
 
 def _kind_limits(kind: ValueKind[Any]) -> str:
     if isinstance(kind, MapOf) and _find_inner_object(kind) is None:
         words = ", ".join(f"`{choice}`" for choice in kind.values.choices)
-        value_limits = translatable("values: %(choices)s", choices=words) if words else kind.values.limits
-        return join_texts("; ", (translatable(part) for part in (kind.limits, value_limits) if part))
+        value_limits = _("values: %(choices)s") % {"choices": words} if words else kind.values.limits
+        return "; ".join(filter(None, (kind.limits, value_limits)))
     return kind.limits
 
 
@@ -282,11 +275,11 @@ def _rule_sentences(rules: tuple[Rule, ...]) -> tuple[str, ...]:
 
 
 def _rule_sentence(rule: Rule) -> str:
-    sentence = translatable(rule.sentence)
-    if isinstance(rule, CodeRule) and rule.schema is None:
-        sentence = translatable(
-            "%(sentence)s (Checked by the hub alone, not by the JSON Schema.)", sentence=sentence
-        )
-    elif isinstance(rule, CodeRule):
-        sentence = translatable("%(sentence)s (The JSON Schema checks only a part.)", sentence=sentence)
-    return translate_text(sentence)
+    if not isinstance(rule, CodeRule):
+        return rule.sentence
+    checked = (
+        _("(Checked by the hub alone, not by the JSON Schema.)")
+        if rule.schema is None
+        else _("(The JSON Schema checks only a part.)")
+    )
+    return f"{rule.sentence} {checked}"

@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from config_schema.codes.codes import CATALOGUE
-from config_schema.translatable import decode_text
 from connectors.check import CheckStep
 from connectors.contracts.errors import HUB_EXHAUSTED_CODE
 from console.settings.connections.forms import CREDENTIAL_LABELS
@@ -17,7 +16,6 @@ from console.settings.connections.permission_words import PermissionRow, build_p
 from console.ui.formatting import long_duration, short_duration
 from console.ui.outcome_texts import describe_code
 from console.ui.request_failures import translate_request_failure
-from console.ui.translation import translate_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime, credentials:
     if step.code in CATALOGUE:
         return f"{_catalogue_title(step.code, connection)}. {_next_step(step.code, credentials)}"
     if step.code == "settings-invalid":
-        sentence = translate_text(decode_text(step.facts["sentence"]))
+        sentence = _read_stored_sentence(step.facts["sentence"])
         return _("The settings are invalid: %(sentence)s") % {"sentence": sentence}
     text = _SENTENCE_BUILDERS.get(step.code)
     sentence = text(step.facts, now) if text else _failure_sentences().get(step.code, step.code)
@@ -117,6 +115,18 @@ def _step_sentence(step: CheckStep, connection: str, now: datetime, credentials:
     left_out = int(step.facts.get("left_out", 0))
     untested = ngettext("%d permission was not tested.", "%d permissions were not tested.", left_out)
     return f"{sentence} {untested % left_out}" if left_out else sentence
+
+
+def _read_stored_sentence(stored: str | Mapping[str, Any]) -> str:
+    """Return a sentence of a stored test. Version 0.1.0 stored its template with its parameters, which may be such
+    sentences too.
+    """
+    if isinstance(stored, str):
+        return stored
+    is_plural = stored.get("plural") and stored["number"] != 1
+    template: str = stored["plural" if is_plural else "template"]
+    params = {name: _read_stored_sentence(value) for name, value in stored["params"].items()}
+    return template % params if params else template
 
 
 def _catalogue_title(code: str, connection: str) -> str:

@@ -6,12 +6,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from config_schema.translatable import error_sentence
 from connectors.contracts.types import Record
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, stored_finding
 from console.settings.mappings.table.samples import Sample
-from console.ui.translation import translate_text
 from sync.mappings.past_entities import PastEvent
 from sync.models import SUCCESSFUL_OUTCOMES, Finding
 from sync.planning.mapping import EntityNotMappable, MappingOverBudget, ParsedMapping
@@ -67,9 +65,7 @@ def parse_declaration(text: str) -> Any:
     try:
         parse_mapping(declaration)
     except InvalidMapping as error:
-        raise JsonTextError(
-            translate_text(error_sentence(error)), line_number_of(text, error.place)
-        ) from error
+        raise JsonTextError(str(error), line_number_of(text, error.place)) from error
     return declaration
 
 

@@ -19,7 +19,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from config_schema.errors import SettingsInvalid
-from config_schema.translatable import error_sentence
 from connectors.address_check import find_blocked_host
 from console.base.admin_pages import admin_page, column
 from console.requests.source_summary import load_source_requests
@@ -46,7 +45,6 @@ from console.settings.sources.source_test import (
 )
 from console.ui.formatting import render_age
 from console.ui.outcome_texts import describe_code, render_pill
-from console.ui.translation import translate_text
 from sync.housekeeping.key_sets import KeySetUnavailable, fetch_new_key_set
 from webhooks.models import Source
 from webhooks.presets.source_presets import SOURCE_PRESETS
@@ -230,7 +228,7 @@ def _fetch_keys(request: HttpRequest, url: str) -> None:
         text = _(
             "The sender's keys could not be fetched: %(reason)s Webhooks are refused until a worker can fetch them."
         )
-        messages.warning(request, text % {"reason": translate_text(error_sentence(error))})
+        messages.warning(request, text % {"reason": str(error)})
 
 
 def _show_test_result(request: HttpRequest, sent: SentTestEvent) -> None:

@@ -17,7 +17,6 @@ from console.base.json_text import JsonTextError, line_number_of, normalize_newl
 from console.payloads.reveal import RevealPurpose, reveal_events, revealed_events
 from console.permissions import CONTENTS
 from console.ui.outcome_texts import describe_code
-from console.ui.translation import translate_text
 from database.encryption.at_rest import CannotDecrypt
 from webhooks.models import Event, Source
 from webhooks.protocol.formats.format_trial import EventTrial, FormatTrial, try_format
@@ -135,8 +134,7 @@ def _parse_format(text: str) -> WebhookFormat:
     try:
         return WebhookFormat.kind.read(document, ())
     except SettingsInvalid as invalid:
-        sentence = translate_text(invalid.sentence)
-        raise JsonTextError(sentence, line_number_of(text, invalid.place), invalid.path) from invalid
+        raise JsonTextError(invalid.sentence, line_number_of(text, invalid.place), invalid.path) from invalid
 
 
 def _parse_headers(text: str) -> dict[str, str]:

@@ -12,13 +12,11 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from config_schema.translatable import error_sentence
 from console.base.admin_pages import admin_page
 from console.base.audit_trail import client_address, request_actor
 from console.base.audited_admin import AuditedAdmin
 from console.base.forms import ReasonForm
 from console.settings.sources.page import load_secret_rows
-from console.ui.translation import translate_text
 from logins.fresh_login import require_fresh_login
 from webhooks.models import Source, SourceSecret
 from webhooks.secret_rotation import (
@@ -66,7 +64,7 @@ def rotate_view(source_admin: AuditedAdmin, request: HttpRequest, pk: int) -> Ht
                 source, **form.cleaned_data, actor=request_actor(request), address=client_address(request)
             )
         except RotationRefused as refusal:
-            form.add_error(None, translate_text(error_sentence(refusal)))
+            form.add_error(None, str(refusal))
         else:
             answer = form.cleaned_data
             context |= {

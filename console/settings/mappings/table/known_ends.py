@@ -12,7 +12,6 @@ from connectors.presets import PRESETS, ConnectionPreset
 from connectors.presets.described_ends import AcceptedField
 from connectors.presets.meanings import FieldType
 from connectors.settings.target import RecordSettings
-from console.ui.translation import translate_text
 from sync.mappings.preset_mapping import draft_declaration
 from sync.mappings.target_settings import read_records
 from sync.models import Connection, Route
@@ -78,12 +77,7 @@ def _find_preset(connection: Connection) -> ConnectionPreset | None:
 
 
 def _describe_field(accepted: AcceptedField) -> TargetField:
-    return TargetField(
-        accepted.field,
-        translate_text(accepted.label),
-        tuple(_list_notes(accepted)),
-        accepted.is_read_only,
-    )
+    return TargetField(accepted.field, accepted.label, tuple(_list_notes(accepted)), accepted.is_read_only)
 
 
 def _list_notes(accepted: AcceptedField) -> Iterator[str]:

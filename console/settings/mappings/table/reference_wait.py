@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from config_schema.translatable import error_sentence
-from console.ui.translation import translate_text
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 
 NAME = "reference_wait_minutes"
@@ -35,5 +33,5 @@ def find_wait_error(document: Mapping[str, Any]) -> str:
     try:
         parse_mapping({**_FIELDS, NAME: document[NAME]})
     except InvalidMapping as invalid:
-        return translate_text(error_sentence(invalid))
+        return str(invalid)
     return ""

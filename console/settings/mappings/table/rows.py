@@ -19,7 +19,6 @@ from console.settings.mappings.table.rule_texts import (
     show_value,
 )
 from console.settings.mappings.words import FUNCTION_LABELS, describe_treatment
-from console.ui.translation import translate_text
 from sync.planning.mapping import ParsedMapping
 from sync.planning.mapping_declaration import InvalidMapping, parse_mapping
 from sync.planning.mapping_rules import FieldRule, MatchRule
@@ -268,15 +267,14 @@ def _rule_errors(name: str, rule: Any) -> Iterator[str]:
         FieldRule.kind.read(rule, ("fields", name))
     except SettingsInvalid as invalid:
         inner = ".".join(str(step) for step in invalid.place[2:] if step != "path")
-        sentence = translate_text(invalid.sentence)
-        yield f"{inner}: {sentence}" if inner else sentence
+        yield f"{inner}: {invalid.sentence}" if inner else invalid.sentence
 
 
 def _match_error(match: Any) -> str:
     try:
         MatchRule.kind.read(match, ())
     except SettingsInvalid as invalid:
-        return f"{invalid.path}: {translate_text(invalid.sentence)}"
+        return f"{invalid.path}: {invalid.sentence}"
     return ""
 
 

@@ -150,3 +150,25 @@ def test_a_type_whose_deletions_nothing_proves_is_explained() -> None:
         "entities.GROUP",
     )
     assert "neither a list nor a probe" in row.sentence
+
+
+def _stored_by_0_1_0(template: str, **params: object) -> dict[str, object]:
+    return {"template": template, "params": params, "plural": "", "number": 1}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "/ca: At most 2 of 100 %.",
+        _stored_by_0_1_0(
+            "%(place)s: %(sentence)s",
+            place="/ca",
+            sentence=_stored_by_0_1_0("At most %(most)s of 100 %%.", most="2"),
+        ),
+    ],
+)
+def test_an_invalid_setting_is_named_by_a_test_of_now_and_of_version_0_1_0(stored: object) -> None:
+    step = CheckStep("name", False, "settings-invalid", None, {"sentence": stored})
+    assert build_step_row(step, "The shop", NOON).sentence == (
+        "The settings are invalid: /ca: At most 2 of 100 %."
+    )
