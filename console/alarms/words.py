@@ -13,7 +13,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from console.permissions import RELINK_PERMISSIONS
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
-from console.ui.stored_failures import translate_failure
 from sync.models import Alarm, AlarmKind, NotificationState
 from sync.monitoring.alarm_texts import AlarmText, alarm_text
 
@@ -138,7 +137,7 @@ def notification_lines(alarm: Alarm) -> list[SafeString]:
             % {"count": notification.attempts}
             if notification.attempts > 1
             else "",
-            translate_failure(notification.failure),
+            notification.failure,
         )
         for notification in alarm.notifications.order_by("id")
     ]

@@ -1,7 +1,9 @@
 """What a system, or the hub itself, said of an attempt that failed, as sentences for people who may see contents."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -10,8 +12,6 @@ from django.utils.translation import gettext_noop
 from config_schema.codes.codes import HUB_FOUND_CODES
 from console.payloads.content import change_values, format_value, stored_finding
 from console.payloads.masking import mask_message
-from console.ui.request_failures import translate_finding
-from console.ui.stored_failures import match_template
 from sync.attempts.absence import OWNER_HELD_CODE
 from sync.models import Attempt, Finding
 from sync.planning.mapping import REQUIRED_BUT_EMPTY, REQUIRED_BUT_MISSING
@@ -61,8 +61,7 @@ def describe_errors(code: str, sentence: str, errors: Iterable[Sequence[str]]) -
         return list(dict.fromkeys(message for message in messages if message.text))
     notes: dict[str, list[str]] = {sentence: []} if sentence else {}
     for field, error_code, detail in errors:
-        text = detail and translate_finding(error_code, detail)
-        notes.setdefault(text or sentence, []).append(_note(field, error_code))
+        notes.setdefault(detail or sentence, []).append(_note(field, error_code))
     messages = [AnswerMessage(text, tuple(filter(None, dict.fromkeys(said)))) for text, said in notes.items()]
     return [message for message in messages if message.text or message.notes]
 
@@ -77,11 +76,18 @@ def _note(field: str, code: str) -> str:
 
 def _describe_finding(field: str, code: str, detail: str) -> AnswerMessage:
     for template, text in _REQUIRED_FIELDS.items():
-        if found := match_template(detail, template):
-            values = {"field": field, **found}
+        if found := _pattern_of(template).fullmatch(detail):
+            values = {"field": field, **found.groupdict()}
             return AnswerMessage(_(text) % values, names=frozenset(values.values()), is_quoted=False)
-    said = translate_finding(code, detail) if detail else code
-    return AnswerMessage(": ".join(part for part in (field, said) if part), is_quoted=False)
+    return AnswerMessage(": ".join(part for part in (field, detail or code) if part), is_quoted=False)
+
+
+@cache
+def _pattern_of(template: str) -> re.Pattern[str]:
+    """Return the pattern of the sentences that a template makes."""
+    parts = re.split(r"%\((\w+)\)s", template)
+    patterns = [f"(?P<{part}>.+)" if number % 2 else re.escape(part) for number, part in enumerate(parts)]
+    return re.compile("".join(patterns))
 
 
 def answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[AnswerMessage, ...]:

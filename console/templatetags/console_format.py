@@ -19,13 +19,11 @@ from console.ui import formatting, outcome_texts
 from console.ui.comparison_texts import render_compared
 from console.ui.event_names import event_name, render_event_link
 from console.ui.outcome_texts import render_pill
-from console.ui.stored_failures import translate_failure
 from sync.models import Delivery, FailureGroup, FailureGroupState, PersonRequest
 from sync.monitoring.health_figures import COUNT_LIMIT
 
 register = template.Library()
 register.filter("activity_pill", render_activity_pill)
-register.filter("stored_failure", translate_failure)
 
 
 @register.filter("number")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.conf import settings
-from django.utils.translation import gettext_noop
 
 from connectors.contracts.errors import ConnectorError, HubExhausted
 from connectors.contracts.types import FieldError
@@ -117,12 +116,13 @@ _MAPPING_CODES: dict[type[Exception], str] = {
     TooManyReferences: "too-many-references",
 }
 NO_RELAYED_DATA = FieldError(
-    "data", "missing", gettext_noop("the route relays the data of the webhook, and this webhook has no data")
+    "data", "missing", "the route relays the data of the webhook, and this webhook has no data"
 )
-_UNKNOWN_EXTERNAL_ID = gettext_noop(
-    "the record has the external id of an entity that the hub does not know, so it may be that of another person"
+_UNKNOWN_EXTERNAL_ID = (
+    "the record has the external id of an entity that the hub does not know, so it may be that of another "
+    "person"
 )
-_LOST_EXTERNAL_ID = gettext_noop(
+_LOST_EXTERNAL_ID = (
     "the record has lost the external id that the hub wrote, or has that of another entity, and no other record has "
     "it, so it may be that of another person"
 )

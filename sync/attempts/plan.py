@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext_noop
 
 from connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from connectors.values.secret_scrubber import SecretScrubber
@@ -156,7 +155,7 @@ def plan_change(claim: Claim, connectors: Connectors, findings: AttemptFindings)
     """
     mapping = claim.route.mapping
     if mapping is None:
-        raise EntityNotMappable("mapping", gettext_noop("it has no version yet"))
+        raise EntityNotMappable("mapping", "it has no version yet")
     if not (claim.delivery.identity.is_enabled and claim.delivery.target.is_enabled):
         raise ConnectionDisabled
     entity, is_outdated = _read_entity(claim, connectors.identity)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from django.utils.translation import gettext as _
-
 from connectors.contracts.errors import ConnectorError
 from connectors.contracts.types import Entity, IdentityConnector, Record, TargetConnector
 from connectors.values.secret_scrubber import SecretScrubber
@@ -114,9 +112,7 @@ def _plan(
     try:
         fields = mapping.map_entity(entity.attributes, {})
     except EntityNotMappable as error:
-        return SamplePerson(
-            entity.id, shown, code="mapping-failed", detail=f"{error.field}: {_(error.reason)}."
-        )
+        return SamplePerson(entity.id, shown, code="mapping-failed", detail=f"{error.field}: {error.reason}.")
     try:
         record, is_by_value = _read(
             "target", lambda: _find_record(target, mapping, pair.entity_type, entity, fields)

@@ -15,7 +15,6 @@ from console.settings.connections.forms import CREDENTIAL_LABELS
 from console.settings.connections.permission_words import PermissionRow, build_permission_row
 from console.ui.formatting import long_duration, short_duration
 from console.ui.outcome_texts import describe_code
-from console.ui.request_failures import translate_request_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def build_step_row(
     """Build the row of a step. `credentials`: the names of those that the authentication of the connection uses."""
     style, mark, word = _step_pill(step)
     took = "" if step.seconds is None else short_duration(step.seconds)
-    note = translate_request_failure(str(step.facts.get("message", ""))) if step.is_good is False else ""
+    note = str(step.facts.get("message", "")) if step.is_good is False else ""
     sentence = _step_sentence(step, connection, now, credentials)
     permissions = [build_permission_row(finding) for finding in step.facts.get("findings", ())]
     return StepRow(

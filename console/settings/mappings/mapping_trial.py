@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from connectors.contracts.types import Record
 from console.base.json_text import JsonTextError, line_number_of, parse_json_text
 from console.payloads.content import format_value, stored_finding
@@ -104,7 +102,7 @@ def _map_tolerantly(
         try:
             return compute(mapping), problems
         except EntityNotMappable as error:
-            problems[error.field] = f"{_(error.reason)}."
+            problems[error.field] = f"{error.reason}."
             is_hopeless = isinstance(error, MappingOverBudget) or error.field not in mapping.fields
             if is_hopeless or len(problems) >= _MAX_FAILING_FIELDS:
                 break

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from config_schema.codes.codes import CATALOGUE
-from console.settings.untestable_texts import UNTESTABLE
+from console.settings.untestable_texts import untestable_text
 from console.ui.outcome_texts import describe_code, render_pill
 from sync.models import ConditionTry, GateDecision, JobState, Route, ScopeOutcome, TriedEntities
 
@@ -97,8 +97,7 @@ def scope_examples(row: ConditionTry) -> list[ScopeExamples]:
 def _why(detail: str) -> str:
     if detail in CATALOGUE:
         return describe_code(detail).title
-    # A reason of the condition is English text that is translated here.
-    return str(UNTESTABLE.get(detail) or (_(detail) if detail else ""))
+    return untestable_text(detail)
 
 
 def failure_text(row: ConditionTry) -> str:
