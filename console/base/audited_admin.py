@@ -119,6 +119,11 @@ class AuditedAdmin(AdminWithPages):
 
     def log_deletions(self, *_: Any) -> Any: ...
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        # Labels without Django's colon, as in the other forms of the console.
+        context["adminform"].form.label_suffix = ""
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -36,8 +36,6 @@ from console.people.access import (
 from console.people.forms import (
     NewPasswordForm,
     NewPersonForm,
-    PermissionBoxes,
-    PermissionField,
     PersonForm,
     RoleForm,
 )
@@ -48,6 +46,7 @@ from console.people.logins import (
     record_password_change,
     unlock_person,
 )
+from console.people.permission_boxes import PermissionBoxes, PermissionField, render_permissions
 from console.ui.formatting import render_time
 from console.ui.outcome_texts import render_pill
 from logins.access_requests import (
@@ -424,6 +423,7 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
 
     form = RoleForm
     fields = ("name", "permissions")
+    readonly_fields = ("held_permissions",)
     list_display = ("name", "people_count")
 
     def list_headline(self, rows: Sequence[Any]) -> str:
@@ -458,6 +458,15 @@ class RoleAdmin(AccountAdmin, GroupAdmin):
         role = context["original"]
         shown = context | {"show_delete": role is None or not _why_kept(role)}
         return super().render_change_form(request, shown, *args, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """List the permissions of a role that this person may not change."""
+        is_shown = obj is not None and not self.has_change_permission(request, obj)
+        return [(None, {"fields": ("name", "held_permissions") if is_shown else self.fields})]
+
+    @admin.display(description=gettext_lazy("permissions"))
+    def held_permissions(self, role: Group) -> SafeString:
+        return render_permissions(role.permissions.select_related("content_type"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the name of a built-in role read-only: it says which role it is."""

@@ -35,25 +35,6 @@ _HELP_TEXTS = {
 }
 
 
-class PermissionField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
-    """Form field that offers permissions by name."""
-
-    def label_from_instance(self, obj: Permission) -> str:
-        return obj.name
-
-
-class PermissionBoxes(forms.CheckboxSelectMultiple):
-    """Checkboxes of permissions. Those with a key in `fixed` cannot be cleared."""
-
-    fixed: frozenset[int] = frozenset()
-
-    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        option = super().create_option(name, value, *args, **kwargs)
-        if getattr(value, "value", value) in self.fixed:
-            option["attrs"]["disabled"] = True
-        return option
-
-
 class NewPasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
     """Form for a new password of another person. It cannot leave them without any, which would lock them out."""
 
