@@ -60,17 +60,16 @@ class ValueCounter:
                     for part in _parts_by_index(name, base)
                 ]
         # After the reasons, which count the events of three states.
-        if base := exact.get("state"):
-            self.states = {
-                state.value: self.statement.count_events(base.with_state(state)) for state in State
-            }
+        if "state" in exact:
+            of_state = exact["state"].with_state
+            self.states = {state: self.statement.count_events(of_state(state)) for state in State.values}
 
     def read_counts(self) -> dict[str, ValueCounts]:
         """Return the counts by value of each filter that was counted, once the statement has run."""
         counts, limit = {name: self._read_groups(name) for name in self.groups}, list_query.COUNT_LIMIT
         if self.states:
-            numbers = {state: self.statement.total(part) for state, part in self.states.items()}
-            counts["state"] = ValueCounts(numbers, limit)
+            totals = {state: self.statement.total(part) for state, part in self.states.items()}
+            counts["state"] = ValueCounts(totals, limit)
         names, numbers = self.statement.texts(_SOURCES), self.statement.numbers(_SOURCES)
         known = counts.get("source") or ValueCounts(numbers, limit, is_complete=bool(numbers))
         counts["source"] = replace(known, texts=dict(sorted(names.items())))
