@@ -46,7 +46,7 @@ def test_the_source_gets_our_sentence_and_operators_that_of_the_system(
     assert (error["field"], error["code"], error.get("detail")) == ("email", "refused", None)
     assert RAW not in str(answer)
     attempt = Attempt.objects.select_related("findings__subject").latest("pk")
-    assert RAW in answer_messages(attempt, is_masked=False)[0]
+    assert RAW in str(answer_messages(attempt, is_masked=False)[0])
 
 
 def test_a_rule_that_does_not_match_leaves_the_sentence_of_the_system(hub: Hub) -> None:
