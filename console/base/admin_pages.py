@@ -86,7 +86,7 @@ class AdminWithPages(admin.ModelAdmin):  # type: ignore[type-arg]
         return changelist
 
     def list_headline(self, rows: Sequence[Any]) -> str:
-        """Return the sentence that matters most about the rows of a page of the list; empty if there is none."""
+        """Return the sentence that matters most about all rows of the list; empty if there is none."""
         return ""
 
     def require_permissions(self, request: HttpRequest, *permissions: str) -> None:

@@ -53,7 +53,6 @@ class ReplayColumns:
     requested = column(PersonRequest, gettext_lazy("requested"), lambda replay: render_age(replay.created_at))
 
     def list_headline(self, rows: Sequence[Any]) -> str:
-        """Return the sentence that matters most about the rows of a page of the list."""
         states = Counter(replay.state for replay in rows)
         awaiting, paused = states[PersonRequestState.AWAITING], states[PersonRequestState.PAUSED]
         running = states[PersonRequestState.RUNNING] + states[PersonRequestState.STOPPING]

@@ -50,8 +50,11 @@ def attention_count(context: Any) -> str:
 
 @register.simple_tag
 def list_headline(changelist: Any) -> str:
-    """Return the sentence above a list of Django's admin; empty for an empty list."""
-    rows = list(changelist.result_list)
+    """Return the sentence above a list of Django's admin; empty for an empty list, and for one of which the page shows
+    only a part: the sentence is about all rows.
+    """
+    is_part = changelist.multi_page or changelist.has_active_filters or bool(changelist.query)
+    rows = [] if is_part else list(changelist.result_list)
     headline: str = changelist.model_admin.list_headline(rows) if rows else ""
     return headline
 
