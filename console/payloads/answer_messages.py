@@ -1,4 +1,4 @@
-"""What a system, or the hub itself, said of an attempt that failed, as sentences for people who may see contents."""
+"""The messages of a failed attempt, from a system or from the hub itself, for people who may see payload contents."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,8 +26,8 @@ _REQUIRED_FIELDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class AnswerMessage:
-    """What was said. `notes`: the field and the code of each error with this text. `names`: words of it that are names
-    of settings, not values. `is_quoted`: a system said it; otherwise the hub.
+    """One message. `notes`: field and code of each error with this text. `names`: the words of the text that are names
+    of settings, and not values. `is_quoted`: it is from a system, and shown in quotation marks.
     """
 
     text: str
@@ -42,7 +42,7 @@ class AnswerMessage:
 
     @property
     def sentence(self) -> str:
-        """Return what was said without the notes; the notes if there is nothing else."""
+        """Return the message without its notes; the notes if it has no text."""
         if not self.text:
             return "; ".join(self.notes)
         return f"“{self.text}”" if self.is_quoted else self.text
@@ -91,7 +91,7 @@ def _pattern_of(template: str) -> re.Pattern[str]:
 
 
 def answer_messages(attempt: Attempt, *, is_masked: bool) -> tuple[AnswerMessage, ...]:
-    """Return what was said of an attempt. `is_masked` hides the values of the change in it."""
+    """Return the messages of an attempt. `is_masked` hides the values of its change in them."""
     document = stored_finding(attempt, Finding.ANSWER)
     sentence = format_value(document["sentence"]) if document.get("sentence") else ""
     messages = describe_errors(attempt.code, sentence, map(_error_parts, document.get("errors", [])))
