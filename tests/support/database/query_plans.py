@@ -36,7 +36,7 @@ SMALL = frozenset(
     }
 )  # fmt: skip
 
-_INNER = re.compile(r"\) (\w+)")  # what a SELECT within another one is called
+_INNER = re.compile(r"\) (?:AS )?(\w+)")  # what a SELECT within another one is called
 
 
 @dataclass(frozen=True, slots=True)
