@@ -64,7 +64,7 @@ def _try_change(demo: DemoSystems) -> bool:
         is_changed = change_email(demo, print_line)
         if not (is_changed and demo.comparison):
             return is_changed
-        return show_comparison(demo.identity, demo.shop, demo.comparison, print_line)
+        return show_comparison(demo, print_line)
     except DemoError as error:
         print_line(f"FAILED: {error}")
         return False

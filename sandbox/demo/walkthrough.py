@@ -45,8 +45,8 @@ def change_email(demo: DemoSystems, print_line: PrintLine) -> bool:
     Returns True if the shop's record, read from its API afterwards, has the new address.
     """
     print_line(f"Before: {_describe_record(fetch_shop_record(demo))}")
-    new_email = f"anna.aalto+{datetime.now(UTC):%Y%m%d%H%M%S}@example.com"
-    user = demo.identity.call_api("PATCH", f"/api/users/{PERSON_ID}", {"emails": [_build_address(new_email)]})
+    new_email = build_new_email()
+    user = demo.identity.call_api("PATCH", f"/api/users/{PERSON_ID}", {"emails": [build_address(new_email)]})
     print_line(f"1. Changed in the identity service: {PERSON_ID} now has {user['emails'][0]['address']}")
     sent = _send_and_watch(demo, print_line)
     print_line(f"4. The hub responded with {sent['status'] or 'nothing'}: {sent['body'] or sent['error']}")
@@ -136,5 +136,12 @@ def _describe_record(record: Mapping[str, Any] | None) -> str:
     return "the shop's customer {id}: {first_name} {last_name}, {email} (version {version})".format(**record)
 
 
-def _build_address(email: str) -> dict[str, object]:
+def build_new_email() -> str:
+    """Return an address of the person, another one each millisecond."""
+    now = datetime.now(UTC)
+    return f"anna.aalto+{now:%Y%m%d%H%M%S}{now.microsecond // 1000:03}@example.com"
+
+
+def build_address(email: str) -> dict[str, object]:
+    """Return a verified address as the identity service stores it."""
     return {"address": email, "verified": True}

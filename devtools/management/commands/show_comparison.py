@@ -1,19 +1,18 @@
-"""`python -m devtools show_comparison`: compare the people of the sandbox, and make equal what differs."""
+"""`python -m devtools show_comparison ID`: compare a person of the sandbox in both systems, and make them equal."""
 
-import json
 import time
 from argparse import ArgumentParser
-from contextlib import suppress
-from io import StringIO
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from audit.entries.acting_person import ActingPerson
+from sync.comparisons.compare_now import compare_entity_now
+from sync.comparisons.live_plan import PlannedSubject
 from sync.comparisons.make_equal import make_equal_at_once
-from sync.comparisons.requests import open_comparison
-from sync.models import SETTLED_STATES, Comparison, Delivery, Difference, DifferenceKind, Route
+from sync.models import SETTLED_STATES, Delivery, Route
+from sync.replays.requests import ReplayRefused
 
 _REASON = "Shown by make run"
 _WAIT_SECONDS = 60.0
@@ -21,62 +20,47 @@ _WAIT_SECONDS = 60.0
 
 class Command(BaseCommand):
     help = (
-        "Compare the two sandbox systems, make equal each record that differs, and compare again. Exits with 0 if "
-        "nothing differs any more."
+        "Compare a person in the two sandbox systems now, make the record equal, and compare again. Exits with 0 if it "
+        "differed, and does not any more."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--route", default="aurora-user-shop", help="slug of the route")
-        parser.add_argument("--login", default="support", help="who makes equal")
+        parser.add_argument("entity", help="id of the person whose record differs")
+        parser.add_argument("--login", default="support", help="who compares and makes equal")
 
-    def handle(self, *, route: str, login: str, **_: Any) -> None:
-        first = self._compare(7, route)
-        differences = Difference.objects.filter(
-            comparison__uuid=first["comparison"], kind=DifferenceKind.DIFFERS
-        )
-        for difference in differences.order_by("pk"):
-            self._make_equal(Route.objects.get(slug=route), difference, login)
-        second = self._compare(9, route)
-        if not differences or second["counts"].get(DifferenceKind.DIFFERS):
-            raise CommandError("The difference was not found, or not made equal.")
+    def handle(self, *, entity: str, login: str, **_: Any) -> None:
+        person = ActingPerson(get_user_model()._default_manager.get(username=login))
+        route, planned = _compare(entity, person)
+        if not planned.differing_fields:
+            raise CommandError("The difference was not found.")
+        self._print(f"6. Compared {entity} in both systems: {', '.join(planned.differing_fields)} differs")
+        self._make_equal(route, entity, person)
+        if not _compare(entity, person)[1].is_in_step:
+            raise CommandError("The difference was not made equal.")
+        self._print("8. Compared again: in step")
 
-    def _compare(self, step: int, route: str) -> dict[str, Any]:
-        """Compare, and print what was found. Returns the result of `manage.py compare`."""
-        if open_comparison(Route.objects.get(slug=route)) is not None:
-            # One that began earlier, before a restart: it may have read the record before it was changed.
-            self._run_compare(route)
-        result = self._run_compare(route)
-        if result.get("failure"):
-            raise CommandError(result["failure"])
-        counts = {name: number for name, number in result["counts"].items() if number}
-        fields = f" ({', '.join(result['fields'])})" if result["fields"] else ""
-        words = ", ".join(f"{number} {name}" for name, number in counts.items())
-        self._print(f"{step}. Compared: {words}{fields}")
-        return result
-
-    def _run_compare(self, route: str) -> dict[str, Any]:
-        output = StringIO()
-        # Its exit status says that something differs.
-        with suppress(SystemExit):
-            call_command("compare", route, json=True, stdout=output, stderr=self.stderr)
-        [result] = json.loads(output.getvalue())
-        return dict(result)
-
-    def _make_equal(self, route: Route, difference: Difference, login: str) -> None:
-        user = get_user_model()._default_manager.get(username=login)
-        comparison = Comparison.objects.get(pk=difference.comparison_id)
-        result = make_equal_at_once(
-            route, difference.entity_id, "UPDATE", by=user, reason=_REASON, comparison=comparison
-        )
+    def _make_equal(self, route: Route, entity: str, person: ActingPerson) -> None:
+        try:
+            result = make_equal_at_once(route, entity, "UPDATE", by=person.user, reason=_REASON)
+        except ReplayRefused as error:
+            raise CommandError(str(error)) from error
         until = time.monotonic() + _WAIT_SECONDS
         open_deliveries = Delivery.objects.filter(pk__in=result.deliveries).exclude(state__in=SETTLED_STATES)
         while open_deliveries.exists():
             if time.monotonic() > until:
                 raise CommandError("The record was not made equal within a minute.")
             time.sleep(0.1)
-        self._print(f"8. Made equal: {', '.join(difference.fields)} of {difference.entity_id}")
+        self._print("7. Made equal")
 
     def _print(self, line: str) -> None:
         """Print a line at once, also into a pipe."""
         self.stdout.write(line)
         self.stdout.flush()
+
+
+def _compare(entity: str, person: ActingPerson) -> tuple[Route, PlannedSubject]:
+    """Compare a person as *Compare now* does. Returns what was found, with the route that says what should be."""
+    for compared in compare_entity_now("USER", entity, person.actor):
+        if compared.planned is not None:
+            return compared.route, compared.planned
+    raise CommandError("No route compares people.")
