@@ -1,0 +1,1 @@
+"""What can a visitor of `make run` try, in which order?"""
