@@ -48,8 +48,8 @@ run:  ## the hub, its worker and both stand-in services; ONCE=1 ends after one c
 
 start: $(READY) .env
 	$(BIN)/python manage.py migrate --verbosity 0
-	$(BIN)/python -m devtools seed_sandbox $(if $(EMPTY),--only-logins)
-	MALLOC_ARENA_MAX=2 PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
+	LOG_LEVEL=WARNING $(BIN)/python -m devtools seed_sandbox $(if $(EMPTY),--only-logins,$(if $(filter-out 0,$(ONCE)),,--stories))
+	DJANGO_SETTINGS_MODULE=devtools.console_settings MALLOC_ARENA_MAX=2 PATH="$(CURDIR)/$(BIN):$$PATH" LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/honcho start $(if $(EMPTY),web worker)
 
 # tests/tiers/parts.py has the same expression.
 GATE := not submission and not nightly and not faults and not peers
@@ -145,9 +145,9 @@ check: $(CHECKS)  ## everything that CI runs first
 lint: $(CHECKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/djlint --check templates sandbox/templates
+	$(BIN)/djlint --check templates sandbox/templates devtools/templates
 	$(BIN)/hadolint Dockerfile
-	! grep -rnE --include='*.html' '^.{161}' templates sandbox/templates
+	! grep -rnE --include='*.html' '^.{161}' templates sandbox/templates devtools/templates
 
 types: $(CHECKS)
 	$(HUB_ENV) $(BIN)/mypy config_schema database audit webhooks logins connectors sync exports console integration_hub devtools sandbox

@@ -4,7 +4,7 @@ import json
 from random import Random
 from typing import Any
 
-_GIVEN = (
+GIVEN_NAMES = (
     "Aino",
     "Eetu",
     "Helmi",
@@ -18,7 +18,7 @@ _GIVEN = (
     "Pekka",
     "Saara",
 )
-_FAMILY = (
+FAMILY_NAMES = (
     "Aalto",
     "Heino",
     "Järvinen",
@@ -64,7 +64,7 @@ def build_change(entity_type: str, entity_id: str, record: str, is_changed: bool
 def _build_values(entity_type: str, entity_id: str, version: int) -> Document:
     """Return the record of an entity: version 0 before its change, version 1 after it."""
     rng = Random(f"{entity_type}:{entity_id}")  # noqa: S311
-    given, family = rng.choice(_GIVEN), rng.choice(_FAMILY)
+    given, family = rng.choice(GIVEN_NAMES), rng.choice(FAMILY_NAMES)
     if entity_type != "USER":
         return {
             "external_id": entity_id,

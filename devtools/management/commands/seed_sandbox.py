@@ -1,8 +1,11 @@
 """`python -m devtools seed_sandbox`: connect the hub to the sandbox, and create one login for each group."""
 
+import base64
 import os
 import secrets
+import time
 from argparse import ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +37,38 @@ class Command(BaseCommand):
         parser.add_argument(
             "--only-logins", action="store_true", help="create the user accounts and connect nothing"
         )
+        parser.add_argument(
+            "--stories",
+            action="store_true",
+            help="if the hub has no event yet, let three days of stories happen, while the sandbox does not run",
+        )
+        parser.add_argument(
+            "--data",
+            type=Path,
+            default=settings.WORKING_DIR / "var" / "sandbox",
+            help="directory in which the sandbox stores its records",
+        )
 
-    def handle(self, *, logins: Path, allow_demo_logins: bool, only_logins: bool, **_: Any) -> None:
+    def handle(
+        self,
+        *,
+        logins: Path,
+        allow_demo_logins: bool,
+        only_logins: bool,
+        stories: bool,
+        data: Path,
+        **_: Any,
+    ) -> None:
         if not settings.DEBUG and not allow_demo_logins:
             raise CommandError(
                 "DEBUG is off, so this may be production: seed_sandbox adds demo logins, an administrator among them, "
                 "and routes to the sandbox. Nothing was changed. If you want that here, add --allow-demo-logins."
             )
-        if not only_logins:
-            seed_configuration(
-                SandboxSystems(
-                    identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",
-                    identity_token=os.environ["SANDBOX_IDENTITY_TOKEN"],
-                    shop_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_SHOP_PORT', '8102')}",
-                    shop_token=os.environ["SANDBOX_SHOP_TOKEN"],
-                    signing_secret=os.environ["SANDBOX_SIGNING_SECRET"],
-                )
-            )
-        new_logins = [line for name in LOGINS if (line := self._create_login(name))]
-        if new_logins:
-            logins.parent.mkdir(parents=True, exist_ok=True)
-            logins.touch(mode=0o600)
-            logins.write_text("\n".join(new_logins) + "\n")
-            self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(new_logins))
+        if only_logins:
+            self._create_logins(logins)
+        elif not (stories and settings.DEBUG and self._seed_stories(logins, data)):
+            seed_configuration(_read_systems())
+            self._create_logins(logins)
         if only_logins:
             address = f"http://127.0.0.1:{os.environ.get('HUB_PORT', '8000')}/admin/"
             self.stdout.write(
@@ -65,6 +77,35 @@ class Command(BaseCommand):
             )
         else:
             self.stdout.write("The hub is connected to the sandbox systems.")
+
+    def _seed_stories(self, logins: Path, data: Path) -> bool:
+        """Connect the hub and create the accounts as if that were three days ago, then let the stories happen. Returns
+        False, and does nothing, if the hub has been used.
+        """
+        # Imported here: only the first start needs them.
+        from devtools.stories.moved_clock import moved_clock
+        from devtools.stories.seed import may_seed, seed_stories
+
+        if not may_seed():
+            return False
+        began, systems = time.monotonic(), _read_systems()
+        first_secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+        with moved_clock() as clock:
+            clock.set_back(days=3, minutes=30)
+            first = replace(systems, signing_secret=first_secret)
+            seed_configuration(first)
+            self._create_logins(logins)
+            line = seed_stories(clock, first, data, systems.signing_secret)
+        self.stdout.write(f"{line} It took {time.monotonic() - began:.1f} s.")
+        return True
+
+    def _create_logins(self, logins: Path) -> None:
+        new_logins = [line for name in LOGINS if (line := self._create_login(name))]
+        if new_logins:
+            logins.parent.mkdir(parents=True, exist_ok=True)
+            logins.touch(mode=0o600)
+            logins.write_text("\n".join(new_logins) + "\n")
+            self.stdout.write("New user accounts for the console:\n  " + "\n  ".join(new_logins))
 
     @transaction.atomic
     def _create_login(self, name: str) -> str:
@@ -80,3 +121,14 @@ class Command(BaseCommand):
             mark_given_password(user)
         append_entries(NewEntry(f"person:{user.pk}", "person.created", details={"groups": [name]}))
         return f"{name:14} {password}"
+
+
+def _read_systems() -> SandboxSystems:
+    """Return the sandbox systems that the environment names."""
+    return SandboxSystems(
+        identity_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_IDENTITY_PORT', '8101')}",
+        identity_token=os.environ["SANDBOX_IDENTITY_TOKEN"],
+        shop_url=f"http://127.0.0.1:{os.environ.get('SANDBOX_SHOP_PORT', '8102')}",
+        shop_token=os.environ["SANDBOX_SHOP_TOKEN"],
+        signing_secret=os.environ["SANDBOX_SIGNING_SECRET"],
+    )

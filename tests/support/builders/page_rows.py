@@ -1,7 +1,6 @@
 """Rows at a fixed time and with fixed keys, which make every page of the console say something."""
 
 import itertools
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from django.utils import timezone
 from audit.entries.append import NewEntry, append_entries
 from audit.models import Entry
 from connectors.presets import load_preset
+from devtools.stories.moved_clock import set_database_clock
 from exports.models import Export
 from logins.models import AccessRequest
 from sync.models import (
@@ -60,34 +60,17 @@ from webhooks.models import CapturedRequest, Event, Source, SourceSecret
 NOW = NOON + timedelta(minutes=30)
 
 
-_is_fixed = False
-_other = sqlite3.connect(":memory:", check_same_thread=False)
-
-
-def _strftime(*arguments: Any) -> Any:
-    """Do what SQLite's function of this name does, while the clock is fixed with NOW in place of the time."""
-    times = [f"{NOW:%F %T}" if _is_fixed and str(value).lower() == "now" else value for value in arguments]
-    return _other.execute(f"SELECT strftime({', '.join('?' * len(times))})", times).fetchone()[0]
-
-
 @contextmanager
 def fixed_clock() -> Iterator[None]:
     """Set the clock of Django and of the database, which must be SQLite, to NOW; let the next keys of empty tables be 1.
 
     Within a transaction that is rolled back.
     """
-    global _is_fixed
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM sqlite_sequence")
-    # It stays: SQLite cannot restore a function of its own.
-    connection.connection.create_function("strftime", -1, _strftime, deterministic=True)
-    _is_fixed = True
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(timezone, "now", lambda: NOW)
-            yield
-    finally:
-        _is_fixed = False
+    with pytest.MonkeyPatch.context() as patch, set_database_clock(lambda: NOW):
+        patch.setattr(timezone, "now", lambda: NOW)
+        yield
 
 
 def page_rows() -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Which three days does the hub of `make run` open with?"""
