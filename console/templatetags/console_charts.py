@@ -1,23 +1,28 @@
-"""Template filters of the overview's charts."""
+"""Template filters and tags of the overview's charts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django import template
+from django.template import Context
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from audit.format.signed_records import format_time
-from console.ui.charts import HourChart, HourCounts
+from console.ui.charts import HourBar, HourChart, HourCounts
 from sync.models.counts import HOUR
 
 register = template.Library()
 HOURS_PER_DAY = 24
 # A day with fewer hours in the chart has no room for its name.
 MIN_LABELLED_HOURS = 6
+_BAR = '{}<g><title>{}</title><rect class="hover" x="{}%" width="{}%" y="0" height="100%"/>{}</g>{}'
+_ROW = '<tr><th scope="row">{}</th>' + 4 * '<td class="number">{}</td>' + "</tr>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,6 @@ def day_and_hour(at: datetime) -> str:
     return f"{local:%a} {local.day} {local:%b %H:%M}"
 
 
-@register.filter
 def hour_summary(hour: HourCounts) -> str:
     """Describe the counts of an hour in one line."""
     sentence = _("%(when)s: %(total)s received, %(failed)s failed, %(open)s in flight")
@@ -69,11 +73,53 @@ def hour_summary(hour: HourCounts) -> str:
     }
 
 
-@register.filter
-def events_of_hour_url(hour: HourCounts) -> str:
-    """Return the address of the list of the events of an hour."""
-    times = {"received_from": format_time(hour.at), "received_to": format_time(hour.at + HOUR)}
-    return f"{reverse('admin:webhooks_event_changelist')}?{urlencode(times)}"
+@register.simple_tag(takes_context=True)
+def hour_bars(context: Context, chart: HourChart) -> SafeString:
+    """Render the bars of a chart; for who may see events, each leads to those of its hour.
+
+    Not a template: a page has a hundred bars.
+    """
+    links = _hour_links(context, chart)
+    return format_html_join("", _BAR, (_describe_bar(bar, links) for bar in chart.bars))
+
+
+@register.simple_tag(takes_context=True)
+def hour_rows(context: Context, chart: HourChart) -> SafeString:
+    """Render the counts of a chart as rows of a table, newest first, with the links of its bars."""
+    links = _hour_links(context, chart)
+    return format_html_join("", _ROW, (_describe_row(bar.hour, links) for bar in reversed(chart.bars)))
+
+
+def _describe_bar(bar: HourBar, links: Mapping[datetime, str]) -> tuple[str | SafeString, ...]:
+    parts = format_html_join(
+        "",
+        '<rect class="{}" x="{}%" width="{}%" y="{}%" height="{}%"/>',
+        ((part.style, bar.x, bar.width, part.y, part.height) for part in bar.segments),
+    )
+    link = links.get(bar.hour.at)
+    # For a pointer only: the table has the same links.
+    begin = format_html('<a href="{}" tabindex="-1">', link) if link else ""
+    end = SafeString("</a>") if link else ""
+    return begin, hour_summary(bar.hour), bar.slot_x, bar.slot_width, parts, end
+
+
+def _describe_row(hour: HourCounts, links: Mapping[datetime, str]) -> tuple[str | SafeString, ...]:
+    when: str | SafeString = day_and_hour(hour.at)
+    if link := links.get(hour.at):
+        when = format_html('<a href="{}">{}</a>', link, when)
+    return when, *(f"{number:,}" for number in (hour.total, hour.good, hour.open, hour.failed))
+
+
+def _hour_links(context: Context, chart: HourChart) -> dict[datetime, str]:
+    """Return the address of the list of the events of each hour; none for who may not see events."""
+    if not context["perms"]["webhooks"]["view_event"]:
+        return {}
+    address = reverse("admin:webhooks_event_changelist")
+    hours = [bar.hour.at for bar in chart.bars]
+    return {
+        at: f"{address}?{urlencode({'received_from': format_time(at), 'received_to': format_time(at + HOUR)})}"
+        for at in hours
+    }
 
 
 @register.filter
