@@ -22,11 +22,13 @@ from sync.models import (
     Attempt,
     Breaker,
     Call,
+    Connection,
     Delivery,
     Erasure,
     LegalGround,
     Link,
     Mapping,
+    MappingVersion,
     PersonRequest,
     Route,
 )
@@ -109,6 +111,7 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
         stage.people[role].save()
         stage.people[role].groups.add(*(Group.objects.get(name=group) for group in role.split("+")))
         hold_permissions_for_days(stage.people[role])
+    _date_settings(now - timedelta(days=60))
     for _ in generate_history(events, now=(now - 40 * MINUTE).timestamp(), days=10, seed=4, bodies=1_000):
         pass
     for make in (
@@ -124,6 +127,13 @@ def staged(hub: Hub, site: str, now: datetime, events: int = 3000) -> Stage:
     ):
         make(stage)
     return stage
+
+
+def _date_settings(at: datetime) -> None:
+    """Let routes, connections and mappings be older than what failed: nobody has changed them since."""
+    for model in (Route, Connection):
+        model.objects.update(updated_at=at)
+    MappingVersion.objects.update(created_at=at)
 
 
 def _at(event: Event, at: datetime) -> None:
