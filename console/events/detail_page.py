@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -254,9 +253,7 @@ def _received_content(event: Event, missing: PayloadAbsence, *, covered: bool) -
 def _receipt_rows(
     event: Event, may: dict[str, bool], missing: PayloadAbsence, deliveries: Sequence[DeliveryRow]
 ) -> list[ReceiptRow]:
-    rows = Receipt.objects.filter(Q(event=event) | Q(pk=event.batch_id)).order_by("-id")
-    rows = rows.select_related("answer__subject") if may["contents"] else rows
-    receipts = list(rows[: MAX_RECEIPTS + 1])
+    receipts = _load_receipts(event, with_answers=may["contents"])
     require_readable(receipts)
     return [
         ReceiptRow(
@@ -266,6 +263,19 @@ def _receipt_rows(
         )
         for row in receipts
     ]
+
+
+def _load_receipts(event: Event, *, with_answers: bool) -> list[Receipt]:
+    """Return the newest requests of an event, and that of its batch. One statement with both conditions would read the
+    whole table on SQLite.
+    """
+    rows = Receipt.objects.order_by("-id")
+    rows = rows.select_related("answer__subject") if with_answers else rows
+    found = list(rows.filter(event=event)[: MAX_RECEIPTS + 1])
+    if event.batch_id is None:
+        return found
+    batch = rows.filter(pk=event.batch_id)
+    return sorted({*found, *batch}, key=lambda receipt: receipt.pk, reverse=True)
 
 
 def _system_of_code(code: str, deliveries: Sequence[DeliveryRow]) -> str:

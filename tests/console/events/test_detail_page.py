@@ -20,6 +20,7 @@ from tests.support.builders.failed_events import SECRET, a_failed_event
 from tests.support.builders.history import (
     a_call,
     a_delivery,
+    a_receipt,
     a_route,
     a_source,
     an_attempt,
@@ -28,6 +29,7 @@ from tests.support.builders.history import (
     sealed,
     sealed_findings,
 )
+from tests.support.database.query_plans import find_unindexed_statements, recorded_statements
 from tests.support.pages import text_of
 from tests.support.people import entries
 from webhooks.models import Event
@@ -186,6 +188,20 @@ def test_the_page_costs_the_same_for_ten_attempts_and_for_sixty_and_shows_the_ne
     numbers = [int(number) for number in re.findall(r'"attempt-number">#(\d+)<', text)]
     assert numbers == list(range(60, 10, -1))
     assert text.count("<code>PATCH /customers/{id}</code>") == 20
+
+
+@pytest.mark.parametrize("has_batch", [False, True])
+def test_requests_of_an_event_are_found_by_index(support: Client, has_batch: bool) -> None:
+    """Holds the request of the batch beside them, and that the table of requests is not read whole for either."""
+    event = a_failed_event()
+    batch = a_receipt(None, source=event.source, address="192.0.2.1")
+    Event.objects.filter(pk=event.pk).update(batch=batch if has_batch else None)
+    a_receipt(event, address="192.0.2.2")
+    with recorded_statements() as seen:
+        page = page_of(support, event)
+    of_requests = [statement for statement in seen if "webhooks_receipt" in statement.sql]
+    assert find_unindexed_statements(connection, of_requests) == {}
+    assert re.findall(r"192\.0\.2\.\d", page) == ["192.0.2.2", *(["192.0.2.1"] if has_batch else [])]
 
 
 def test_a_covered_delivery_links_to_what_covered_it(support: Client) -> None:
