@@ -96,6 +96,8 @@ def test_several_people_are_a_list_with_former_ones_last(anna: Event, hub: Hub) 
     answer = search(client, "aalto")
     hits = [(row.hit.entity_id, row.hit.is_former) for row in answer.context["rows"]]
     assert hits == [(other, False), (ANNA, True)]
+    newest = [row.newest.pk for row in answer.context["rows"]]
+    assert newest == [Event.objects.filter(entity_id=entity).latest("pk").pk for entity in (other, ANNA)]
     assert "former" in visible_text(answer)
     assert opened(client, "anna aalto") == entity_url("USER", ANNA)
     assert "former one" in visible_text(client.get(entity_url("USER", ANNA)))
@@ -135,9 +137,11 @@ def test_without_a_key_the_page_says_that_values_cannot_be_searched(anna: Event,
 def test_each_lookup_of_a_search_uses_an_index() -> None:
     """Holds that a search costs the same however many events and people there are."""
     an_event(0, entity_id="aBc1")
+    for number, entity_type in enumerate(("USER", "GROUP"), 1):
+        an_event(number, entity_id="both", entity_type=entity_type)
     client = browser("support")
     with recorded_statements() as statements:
-        for term in ("nobody", "AnNa Maria Aalto", "V6KF98", EMAIL, "040 1234567", ANNA):
+        for term in ("nobody", "AnNa Maria Aalto", "V6KF98", EMAIL, "040 1234567", ANNA, "both"):
             search(client, term)
     ours = [
         query
