@@ -1,15 +1,14 @@
 """Template filters and tags of the overview's charts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django import template
-from django.template import Context
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -21,8 +20,12 @@ register = template.Library()
 HOURS_PER_DAY = 24
 # A day with fewer hours in the chart has no room for its name.
 MIN_LABELLED_HOURS = 6
-_BAR = '{}<g><title>{}</title><rect class="hover" x="{}%" width="{}%" y="0" height="100%"/>{}</g>{}'
-_ROW = '<tr><th scope="row">{}</th>' + 4 * '<td class="number">{}</td>' + "</tr>"
+# For a pointer only: the table has the same links.
+_BAR = (
+    '<a href="{}" tabindex="-1"><g><title>{}</title>'
+    '<rect class="hover" x="{}%" width="{}%" y="0" height="100%"/>{}</g></a>'
+)
+_ROW = '<tr><th scope="row"><a href="{}">{}</a></th>' + 4 * '<td class="number">{}</td>' + "</tr>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,53 +76,44 @@ def hour_summary(hour: HourCounts) -> str:
     }
 
 
-@register.simple_tag(takes_context=True)
-def hour_bars(context: Context, chart: HourChart) -> SafeString:
-    """Render the bars of a chart; for who may see events, each leads to those of its hour.
+@register.simple_tag
+def hour_bars(chart: HourChart) -> SafeString:
+    """Render the bars of a chart; each leads to the events of its hour.
 
     Not a template: a page has a hundred bars.
     """
-    links = _hour_links(context, chart)
-    return format_html_join("", _BAR, (_describe_bar(bar, links) for bar in chart.bars))
+    return format_html_join("", _BAR, map(_describe_bar, chart.bars, _hour_addresses(chart)))
 
 
-@register.simple_tag(takes_context=True)
-def hour_rows(context: Context, chart: HourChart) -> SafeString:
+@register.simple_tag
+def hour_rows(chart: HourChart) -> SafeString:
     """Render the counts of a chart as rows of a table, newest first, with the links of its bars."""
-    links = _hour_links(context, chart)
-    return format_html_join("", _ROW, (_describe_row(bar.hour, links) for bar in reversed(chart.bars)))
+    rows = list(map(_describe_row, chart.bars, _hour_addresses(chart)))
+    return format_html_join("", _ROW, reversed(rows))
 
 
-def _describe_bar(bar: HourBar, links: Mapping[datetime, str]) -> tuple[str | SafeString, ...]:
+def _describe_bar(bar: HourBar, address: str) -> tuple[str, ...]:
     parts = format_html_join(
         "",
         '<rect class="{}" x="{}%" width="{}%" y="{}%" height="{}%"/>',
         ((part.style, bar.x, bar.width, part.y, part.height) for part in bar.segments),
     )
-    link = links.get(bar.hour.at)
-    # For a pointer only: the table has the same links.
-    begin = format_html('<a href="{}" tabindex="-1">', link) if link else ""
-    end = SafeString("</a>") if link else ""
-    return begin, hour_summary(bar.hour), bar.slot_x, bar.slot_width, parts, end
+    return address, hour_summary(bar.hour), bar.slot_x, bar.slot_width, parts
 
 
-def _describe_row(hour: HourCounts, links: Mapping[datetime, str]) -> tuple[str | SafeString, ...]:
-    when: str | SafeString = day_and_hour(hour.at)
-    if link := links.get(hour.at):
-        when = format_html('<a href="{}">{}</a>', link, when)
-    return when, *(f"{number:,}" for number in (hour.total, hour.good, hour.open, hour.failed))
+def _describe_row(bar: HourBar, address: str) -> tuple[str, ...]:
+    hour = bar.hour
+    counts = (hour.total, hour.good, hour.open, hour.failed)
+    return address, day_and_hour(hour.at), *(f"{number:,}" for number in counts)
 
 
-def _hour_links(context: Context, chart: HourChart) -> dict[datetime, str]:
-    """Return the address of the list of the events of each hour; none for who may not see events."""
-    if not context["perms"]["webhooks"]["view_event"]:
-        return {}
+def _hour_addresses(chart: HourChart) -> Iterator[str]:
+    """Yield the address of the list of the events of each hour."""
     address = reverse("admin:webhooks_event_changelist")
-    hours = [bar.hour.at for bar in chart.bars]
-    return {
-        at: f"{address}?{urlencode({'received_from': format_time(at), 'received_to': format_time(at + HOUR)})}"
-        for at in hours
-    }
+    for bar in chart.bars:
+        at = bar.hour.at
+        times = {"received_from": format_time(at), "received_to": format_time(at + HOUR)}
+        yield f"{address}?{urlencode(times)}"
 
 
 @register.filter

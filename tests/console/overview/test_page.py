@@ -1,5 +1,6 @@
 """The overview: right figures from counts, for each role its own, with a constant number of statements."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -95,6 +96,8 @@ def test_the_page_shows_the_counts(hub: Route) -> None:
 
 
 def test_each_bar_and_its_line_in_the_table_lead_to_the_events_of_their_hour(hub: Route) -> None:
+    count_events(0, "retrying", 1_003)
+    count_events(0, "dead", 4)
     page = shown()
     begin, end = (
         f"{at:%Y-%m-%dT%H}%3A00%3A00.000000Z" for at in (now_hour(), now_hour() + timedelta(hours=1))
@@ -102,6 +105,9 @@ def test_each_bar_and_its_line_in_the_table_lead_to_the_events_of_their_hour(hub
     address = f"/admin/webhooks/event/?received_from={begin}&amp;received_to={end}"
     assert page.count(f'href="{address}"') == 2, "the one of the bar is no stop for the keyboard"
     assert page.count('tabindex="-1"') >= CHARTED_HOURS
+    rows = re.findall(r'<tr><th scope="row"><a href="[^"]+">[^<]+</a></th>(.+?)</tr>', page)
+    assert len(rows) == CHARTED_HOURS
+    assert re.findall(r"[\d,]+(?=</td>)", rows[0]) == ["1,008", "1", "1,003", "4"], "the newest hour is first"
     listed = logged_in("support").get(address.replace("&amp;", "&")).context["page"]
     assert [row.event.entity_id for row in listed.rows] == ["USR-0"]
 
