@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from devtools.stories.people import Member
-from devtools.stories.scene import Scene, person_named
+from devtools.stories.story_context import StoryContext, person_named
 from sync.comparisons.requests import request_comparison
 from sync.jobs.job_execution import run_next_jobs
 from sync.mappings.backtests import request_backtest, run_in_request
@@ -19,11 +19,11 @@ _EXPIRY_HOURS = 24
 _ABSENCE_SECONDS = 31.0
 
 
-def rotate_signing_secret(scene: Scene, new_secret: str) -> None:
+def rotate_signing_secret(context: StoryContext, new_secret: str) -> None:
     """Yesterday an administrator entered a new secret, with which the identity service signs from then on."""
-    scene.clock.set_back(hours=20)
-    administrator, source = person_named("administrator"), scene.route.source
-    scene.secret = rotate_secret(
+    context.clock.set_back(hours=20)
+    administrator, source = person_named("administrator"), context.route.source
+    context.secret = rotate_secret(
         source,
         typed=new_secret,
         hours=_EXPIRY_HOURS,
@@ -33,13 +33,13 @@ def rotate_signing_secret(scene: Scene, new_secret: str) -> None:
         address=administrator.address,
     )
     find_source.invalidate()
-    scene.do_periodic_work()
+    context.do_periodic_work()
 
 
-def draft_mapping(scene: Scene) -> None:
+def draft_mapping(context: StoryContext) -> None:
     """This morning an administrator drafted another mapping of people, and tried it on the events so far."""
-    scene.clock.set_back(hours=2, minutes=30)
-    administrator, mapping = person_named("administrator"), scene.route.mapping
+    context.clock.set_back(hours=2, minutes=30)
+    administrator, mapping = person_named("administrator"), context.route.mapping
     current = current_version(mapping)
     assert current is not None
     declaration = copy.deepcopy(current.declaration)
@@ -51,28 +51,28 @@ def draft_mapping(scene: Scene) -> None:
         seen_versions(current, open_draft(mapping)),
         administrator,
     )
-    scene.clock.advance(90)
+    context.clock.advance(90)
     run_in_request(request_backtest(draft, 50, administrator, "Labels of parcels"))
-    scene.do_periodic_work()
+    context.do_periodic_work()
 
 
-def compare_after_import(scene: Scene, members: Sequence[Member]) -> Comparison:
+def compare_after_import(context: StoryContext, members: Sequence[Member]) -> Comparison:
     """An hour ago an import into the shop brought old values back, and support compared the two systems."""
-    scene.clock.set_back(hours=1, minutes=20)
+    context.clock.set_back(hours=1, minutes=20)
     for place, member in enumerate(members):
-        record = scene.shop.store.find_records("customers", "external_id", member.entity_id)[0]
+        record = context.shop.store.find_records("customers", "external_id", member.entity_id)[0]
         old = {"language": "en"} if place % 3 == 0 else {"phone": member.phone.replace("+35850", "+3589")}
-        scene.shop.catalogue.update_record("customers", str(record["id"]), old, replaces=False)
-    scene.clock.set_back(hours=1)
+        context.shop.catalogue.update_record("customers", str(record["id"]), old, replaces=False)
+    context.clock.set_back(hours=1)
     comparison = request_comparison(
-        scene.route,
+        context.route,
         cause=ComparisonCause.PERSON,
         by=person_named("support").user,
         address="127.0.0.1",
     )
     while comparison.state in (ComparisonState.WAITING, ComparisonState.RUNNING):
         run_next_jobs(kinds=("comparison",))
-        scene.clock.advance(_ABSENCE_SECONDS)
+        context.clock.advance(_ABSENCE_SECONDS)
         comparison.refresh_from_db()
-    scene.do_periodic_work()
+    context.do_periodic_work()
     return comparison

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from audit.entries.append import NewEntry, append_entries
 from devtools.stories.people import Member
-from devtools.stories.scene import Scene, person_named
+from devtools.stories.story_context import StoryContext, person_named
 from sync.deliveries.routes import resolved_routes
 from sync.execution.executor import run_due_deliveries
 from sync.models import FailureGroup, FailureGroupState, Route
@@ -18,19 +18,19 @@ _SENTENCE = "Telephone numbers that begin with + are not accepted."
 _MAX_REMOVALS = 5
 
 
-def solve_outage(scene: Scene, members: Sequence[Member]) -> None:
+def solve_outage(context: StoryContext, members: Sequence[Member]) -> None:
     """Two days ago a release of the shop refused all telephone numbers. Support took the failures on, replayed one once
     the shop was corrected, then all.
     """
     support = person_named("support")
-    scene.clock.set_back(days=2, hours=3)
-    fault = scene.shop.faults.add("refuse", field="phone", sentence=_SENTENCE)
+    context.clock.set_back(days=2, hours=3)
+    fault = context.shop.faults.add("refuse", field="phone", sentence=_SENTENCE)
     failed = []
     for member in members:
-        scene.clock.advance(100)
+        context.clock.advance(100)
         number = member.phone.replace("+35850", "+35840")
-        failed.append(scene.change_person(member.entity_id, {"mobiles": [{"number": number}]}))
-    scene.do_periodic_work()
+        failed.append(context.change_person(member.entity_id, {"mobiles": [{"number": number}]}))
+    context.do_periodic_work()
     group = FailureGroup.objects.get()
     decide_group(group, FailureGroupState.ACKNOWLEDGED, by=support, reason="")
     group.refresh_from_db()
@@ -40,15 +40,15 @@ def solve_outage(scene: Scene, members: Sequence[Member]) -> None:
         "ticket_url": "https://tickets.example.com/SHOP-418",
     }
     update_notes(group, notes, by=support)
-    scene.clock.set_back(days=1, hours=22)
-    scene.shop.faults.clear(fault.id)
+    context.clock.set_back(days=1, hours=22)
+    context.shop.faults.clear(fault.id)
     _replay(failed[:1], "The shop has corrected its check: the first one")
-    scene.clock.advance(240)
+    context.clock.advance(240)
     _replay(failed[1:], "The shop has corrected its check")
-    scene.do_periodic_work()
+    context.do_periodic_work()
     group.refresh_from_db()
     decide_group(group, FailureGroupState.RESOLVED, by=support, reason="The shop has corrected its check")
-    scene.do_periodic_work()
+    context.do_periodic_work()
 
 
 def _replay(events: Sequence[Event], reason: str) -> None:
@@ -56,20 +56,20 @@ def _replay(events: Sequence[Event], reason: str) -> None:
     run_due_deliveries()
 
 
-def overtake_failure(scene: Scene, entity_id: str, free_address: str) -> None:
+def overtake_failure(context: StoryContext, entity_id: str, free_address: str) -> None:
     """Yesterday a person chose an address that another customer has, and an hour later one that was free."""
-    scene.clock.set_back(days=1, hours=2)
-    scene.change_person(entity_id, {"emails": [{"address": "taken@example.com", "verified": True}]})
-    scene.do_periodic_work()
-    scene.clock.advance(3_400)
-    scene.change_person(entity_id, {"emails": [{"address": free_address, "verified": True}]})
-    scene.clock.advance(10)
-    scene.do_periodic_work()
+    context.clock.set_back(days=1, hours=2)
+    context.change_person(entity_id, {"emails": [{"address": "taken@example.com", "verified": True}]})
+    context.do_periodic_work()
+    context.clock.advance(3_400)
+    context.change_person(entity_id, {"emails": [{"address": free_address, "verified": True}]})
+    context.clock.advance(10)
+    context.do_periodic_work()
 
 
-def hold_match(scene: Scene) -> None:
+def hold_match(context: StoryContext) -> None:
     """Today somebody registered with the address of a customer of the shop, and has not verified it."""
-    scene.clock.set_back(hours=5)
+    context.clock.set_back(hours=5)
     user = {
         "id": "MEMBER3001",
         "username": "tuomas.takala",
@@ -77,22 +77,22 @@ def hold_match(scene: Scene) -> None:
         "emails": [{"address": "taken@example.com", "verified": False}],
         "locale": "fi",
     }
-    scene.identity.directory.create_record("users", user)
-    scene.send_webhook("MEMBER3001", "CREATE")
-    scene.do_periodic_work()
+    context.identity.directory.create_record("users", user)
+    context.send_webhook("MEMBER3001", "CREATE")
+    context.do_periodic_work()
 
 
-def hold_deletions(scene: Scene, members: Sequence[Member]) -> None:
+def hold_deletions(context: StoryContext, members: Sequence[Member]) -> None:
     """Today a clean-up deleted members, more than the route lets through in an hour: the others wait for approval."""
-    scene.clock.set_back(hours=4)
-    _limit_removals(scene.route)
+    context.clock.set_back(hours=4)
+    _limit_removals(context.route)
     resolved_routes.invalidate()
-    scene.clock.advance(1_200)
+    context.clock.advance(1_200)
     for member in members:
-        scene.clock.advance(12)
-        scene.identity.directory.delete_record("users", member.entity_id)
-        scene.send_webhook(member.entity_id, "DELETE")
-    scene.do_periodic_work()
+        context.clock.advance(12)
+        context.identity.directory.delete_record("users", member.entity_id)
+        context.send_webhook(member.entity_id, "DELETE")
+    context.do_periodic_work()
 
 
 def count_held() -> int:

@@ -15,7 +15,7 @@ from devtools.sandbox_setup import SIGNED, UNSIGNED, SandboxSystems
 from devtools.stories import changes, incidents
 from devtools.stories.moved_clock import MovedClock
 from devtools.stories.people import Member, add_members
-from devtools.stories.scene import Scene
+from devtools.stories.story_context import StoryContext
 from sandbox.identity import IdentityService
 from sandbox.identity.entities import ENTITY_TYPES
 from sandbox.shop import ShopService
@@ -28,7 +28,7 @@ _OVERTAKEN = "5f2a9c0e7b1d4e8890aa0004"  # Eero
 
 
 def may_seed() -> bool:
-    """Return True for a hub on SQLite that nobody has used: without events, and without a source of somebody's own."""
+    """Return True for a hub on SQLite that has no event, and no source but those of the sandbox."""
     is_unused = (
         not Event.objects.exists() and not Source.objects.exclude(slug__in=(SIGNED, UNSIGNED)).exists()
     )
@@ -45,10 +45,10 @@ def seed_stories(clock: MovedClock, systems: SandboxSystems, data: Path, new_sec
     identity.reset()
     shop.reset()
     with identity, shop:
-        scene = Scene(clock, identity, shop, systems.signing_secret)
-        differences = _tell_stories(scene, new_secret)
+        context = StoryContext(clock, identity, shop, systems.signing_secret)
+        differences = _tell_stories(context, new_secret)
         clock.set_back()
-        scene.do_periodic_work()
+        context.do_periodic_work()
         recount_stale_hours()
     return (
         f"Seeded three days of stories: {Event.objects.count()} events, {incidents.count_held()} held for a decision, "
@@ -60,45 +60,45 @@ def _port(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def _tell_stories(scene: Scene, new_secret: str) -> int:
+def _tell_stories(context: StoryContext, new_secret: str) -> int:
     """Let everything happen in the order of its time. Returns how many differences the comparison found."""
     members = map(Member, range(_REFUSED + _DELETED + _IMPORTED + _UNEVENTFUL))
     refused, deleted, imported, uneventful = (
         list(islice(members, number)) for number in (_REFUSED, _DELETED, _IMPORTED, _UNEVENTFUL)
     )
-    scene.clock.set_back(days=3)
-    add_members(scene.identity, scene.shop, [*refused, *deleted, *imported, *uneventful])
-    _report_first_entities(scene)
-    _change_phones(scene, uneventful[:7], hours=(70, 52))
-    incidents.solve_outage(scene, refused)
-    _change_phones(scene, uneventful[7:14], hours=(45, 27))
-    incidents.overtake_failure(scene, _OVERTAKEN, "eero.makela@example.org")
-    changes.rotate_signing_secret(scene, new_secret)
-    scene.clock.set_back(hours=10)
+    context.clock.set_back(days=3)
+    add_members(context.identity, context.shop, [*refused, *deleted, *imported, *uneventful])
+    _report_first_entities(context)
+    _change_phones(context, uneventful[:7], hours=(70, 52))
+    incidents.solve_outage(context, refused)
+    _change_phones(context, uneventful[7:14], hours=(45, 27))
+    incidents.overtake_failure(context, _OVERTAKEN, "eero.makela@example.org")
+    changes.rotate_signing_secret(context, new_secret)
+    context.clock.set_back(hours=10)
     verify_audit_log_nightly()
-    incidents.hold_match(scene)
-    incidents.hold_deletions(scene, deleted)
-    changes.draft_mapping(scene)
-    comparison = changes.compare_after_import(scene, imported)
-    _change_phones(scene, uneventful[14:], hours=(0.8, 0.1))
+    incidents.hold_match(context)
+    incidents.hold_deletions(context, deleted)
+    changes.draft_mapping(context)
+    comparison = changes.compare_after_import(context, imported)
+    _change_phones(context, uneventful[14:], hours=(0.8, 0.1))
     return comparison.out_of_step_count
 
 
-def _report_first_entities(scene: Scene) -> None:
+def _report_first_entities(context: StoryContext) -> None:
     """Three days ago the hub was connected: each person, group and file was reported once."""
     for collection, entity_type in ENTITY_TYPES.items():
-        for entity in scene.identity.list_records(collection):
+        for entity in context.identity.list_records(collection):
             if not entity["id"].startswith("MEMBER"):
-                scene.clock.advance(30)
-                scene.send_webhook(entity["id"], "CREATE", entity_type, entity["meta"]["created"])
-    scene.do_periodic_work()
+                context.clock.advance(30)
+                context.send_webhook(entity["id"], "CREATE", entity_type, entity["meta"]["created"])
+    context.do_periodic_work()
 
 
-def _change_phones(scene: Scene, members: Sequence[Member], hours: tuple[float, float]) -> None:
+def _change_phones(context: StoryContext, members: Sequence[Member], hours: tuple[float, float]) -> None:
     """Let members change their telephone numbers, from so many hours ago to so many."""
     begin, end = hours
     for place, member in enumerate(members):
-        scene.clock.set_back(hours=begin - (begin - end) * place / len(members))
+        context.clock.set_back(hours=begin - (begin - end) * place / len(members))
         number = member.phone.replace("+35850", "+35844")
-        scene.change_person(member.entity_id, {"mobiles": [{"number": number}]})
-    scene.do_periodic_work()
+        context.change_person(member.entity_id, {"mobiles": [{"number": number}]})
+    context.do_periodic_work()

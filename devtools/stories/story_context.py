@@ -26,8 +26,8 @@ _STORED = frozenset({200, 202, 409, 422, 424})
 
 
 @dataclass(slots=True)
-class Scene:
-    """What the stories act on. `secret`: with which the identity service signs."""
+class StoryContext:
+    """What the stories act on. `secret`: the one with which the identity service signs its webhooks."""
 
     clock: MovedClock
     identity: IdentityService
