@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.lookups import Exact, In
 
 from audit.format.signed_records import format_time
 from config_schema.codes.codes import CATALOGUE, HELD_EVENT_CODES, IGNORED_EVENT_CODES
+from database.lookups.without_index import WithoutIndex
 from sync.models import Connection, ConnectionSide, Delivery, FailureGroup
 from sync.models.failure import dead_deliveries_of
 from sync.search.event_search import SearchKind, SearchMatch, repeat_search, search_events
@@ -44,6 +46,8 @@ NEEDS_ATTENTION = f"{State.DEAD},{State.HELD}"
 _STATES_WITH_CODE = (State.DEAD, State.HELD, State.RETRYING, State.RUNNING, State.PENDING, State.CLOSED)
 # An event that is replayed keeps its code until an attempt has a result.
 _STATES_WITH_IGNORED_CODE = (State.IGNORED, State.RETRYING, State.RUNNING, State.PENDING)
+# In each of these are fewer events, as a rule, than a source has sent.
+_RARE_STATES = frozenset(_STATES_WITH_CODE)
 # Several values of one filter are separated by commas. This mark before the first leaves events with any of them out.
 EXCLUDED = "!"
 _MAX_VALUES = 50
@@ -153,12 +157,17 @@ class EventFilter:
         return ~condition if is_excluded else condition
 
     def _came_from_source(self) -> Q:
-        # Keys, not a join: the index on source and time answers this in order.
+        # Keys, not a join: the index on source and time answers this in order. That on state and time reads fewer
+        # events, if the state is rare.
         slugs, is_excluded = split_values(self.source)
+        states = self.matching_states
+        column: Any = (
+            WithoutIndex("source_id") if states and _RARE_STATES.issuperset(states) else F("source_id")
+        )
         sources = Source.objects.order_by().filter(slug__in=slugs).values("pk")
         if len(slugs) == 1 and not is_excluded:
-            return Q(source_id=sources[:1])
-        condition = Q(source_id__in=[source["pk"] for source in sources])
+            return Q(Exact(column, Subquery(sources[:1])))
+        condition = Q(In(column, [source["pk"] for source in sources]))
         return ~condition if is_excluded else condition
 
     def _delivery_conditions(self) -> Iterator[Q]:

@@ -175,3 +175,15 @@ def test_a_filter_is_described_with_one_phrase_for_each_condition() -> None:
         "Received before 2026-01-01 00:00 UTC",
     ]
     assert describe_filter(resolve_filter({}, NOW).to_params()) == []
+
+
+@pytest.mark.only_sqlite
+def test_events_of_a_source_in_a_rare_state_are_found_by_the_state() -> None:
+    """A source has sent nearly all events; fewer than a page of them may be held."""
+    a_source("aurora"), a_source("other")
+    newest_first = Event.objects.order_by("-received_at", "-pk")
+    for sources in ("aurora", "aurora,other", "!other"):
+        for states in ({"state": "held"}, {"state": "retrying", "code": "target-rejected"}):
+            plan = resolve_filter({**states, "source": sources}, NOW).apply_to(newest_first).explain()
+            assert "event_state" in plan, (states, sources, plan)
+            assert "event_source" not in plan, (states, sources, plan)
