@@ -30,19 +30,22 @@ class FoundStreams:
 
 
 def find_streams(term: str) -> FoundStreams:
-    """Find the streams that a search term can mean: a stream, a reference, or whatever the event list finds events
-    by. `entity:<type>:<id>` means the events of the entity.
+    """Find the streams that a search term means: the stream of an object (`setting:source:7`), else a reference, a
+    stream, or whatever the event list finds events by. `entity:<type>:<id>` means the events of the entity.
     """
     kind, _colon, rest = term.partition(":")
     if kind == "entity":
         entity_type, _colon, entity_id = rest.partition(":")
         return _streams_of_events(Q(entity_id=entity_id, entity_type=entity_type))
+    named = _streams_named(term)
+    if rest and Entry.objects.filter(stream__in=named).exists():
+        return FoundStreams(named)
     try:
         uuid = from_reference(term.removeprefix("event:"))
     except ValueError:
         match = search_events(term)
         found = FoundStreams([]) if match.match is SearchKind.NOTHING else _streams_of_events(match.condition)
-        return replace(found, streams=[*_streams_named(term), *found.streams])
+        return replace(found, streams=[*named, *found.streams])
     # Its entries are stored longer than the event.
     routes = Delivery.objects.filter(event__uuid=uuid).values_list("route_id", flat=True)
     return FoundStreams([f"event:{to_reference(uuid)}", *(delivery_stream(uuid, route) for route in routes)])

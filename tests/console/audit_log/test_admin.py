@@ -68,6 +68,12 @@ def test_the_list_takes_the_same_number_of_statements_for_any_number_of_rows() -
     with CaptureQueriesContext(connection) as queries:
         assert len(client.get(LIST).context["page"].rows) == 50
     assert len(queries) <= 10, [query["sql"][:80] for query in queries]
+    with CaptureQueriesContext(connection) as queries:
+        [row] = client.get(f"{LIST}?q=setting:source:{of.pk}").context["page"].rows
+    assert row.entry.action == "source.changed"
+    # An object is no event: none is looked for.
+    assert not [query["sql"] for query in queries if 'FROM "webhooks_event"' in query["sql"]]
+    assert len(queries) <= 10, [query["sql"][:80] for query in queries]
 
 
 def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:
