@@ -17,7 +17,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from console.base.audit_trail import record_action, require_staff_user
-from console.permissions import MAY_COMPARE, may_find_by_value
+from console.entities.timeline import find_names
+from console.permissions import CONTENTS, MAY_COMPARE, may_find_by_value
 from console.ui.links import entity_url
 from database.statement import Statement
 from sync.search.person_search import (
@@ -44,11 +45,14 @@ _EVENT_COLUMNS = ("entity_type", "entity_id", "state", "code", "received_at")
 
 @dataclass(frozen=True, slots=True)
 class HitRow:
-    """A hit with the newest event of its entity, and its address."""
+    """A hit with the newest event of its entity, and its address. `name`: of the person, group or file, for those who
+    may see payload contents; empty if the newest event has none.
+    """
 
     hit: Hit
     url: str
     newest: Event | None
+    name: str
 
     @property
     def found_by(self) -> str:
@@ -81,7 +85,9 @@ def find_view(request: HttpRequest) -> HttpResponse:
         response.status_code = 429
         response["Retry-After"] = str(ceil(error.seconds))
         return response
-    return _open_only_hit(request, hits) or _render(request, term=term, hits=hits, rows=_hit_rows(hits))
+    return _open_only_hit(request, hits) or _render(
+        request, term=term, hits=hits, rows=_hit_rows(request, hits)
+    )
 
 
 def _search(request: HttpRequest, term: str) -> Hits:
@@ -115,11 +121,14 @@ def _hit_url(hit: Hit) -> str:
     return entity_url(hit.entity_type, hit.entity_id)
 
 
-def _hit_rows(hits: Hits) -> list[HitRow]:
+def _hit_rows(request: HttpRequest, hits: Hits) -> list[HitRow]:
     newest = _newest_events(hits)
+    events = [hit.event or newest.get((hit.entity_type, hit.entity_id)) for hit in hits.hits]
+    known = list(filter(None, events))
+    names = find_names(known) if request.user.has_perm(CONTENTS) and known else {}
     return [
-        HitRow(hit, _hit_url(hit), hit.event or newest.get((hit.entity_type, hit.entity_id)))
-        for hit in hits.hits
+        HitRow(hit, _hit_url(hit), event, names.get(event.pk, "") if event else "")
+        for hit, event in zip(hits.hits, events, strict=True)
     ]
 
 

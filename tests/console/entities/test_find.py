@@ -99,6 +99,11 @@ def test_several_people_are_a_list_with_former_ones_last(anna: Event, hub: Hub) 
     newest = [row.newest.pk for row in answer.context["rows"]]
     assert newest == [Event.objects.filter(entity_id=entity).latest("pk").pk for entity in (other, ANNA)]
     assert "former" in visible_text(answer)
+    assert [row.name for row in answer.context["rows"]] == ["Bea Aalto", "Anna Koski"]
+    assert "Anna Koski" in visible_text(answer)
+    an_event(9, entity_id=ANNA, entity_type="GROUP")
+    without_contents = search(browser("auditor"), ANNA)
+    assert [row.name for row in without_contents.context["rows"]] == ["", ""]
     assert opened(client, "anna aalto") == entity_url("USER", ANNA)
     assert "former one" in visible_text(client.get(entity_url("USER", ANNA)))
 
