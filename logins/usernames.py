@@ -16,6 +16,7 @@ from django.db.models.signals import post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.utils.translation import gettext as _
 
+from logins.look_alikes import latin_look_alike
 from logins.models import UsedUsername
 from webhooks.models.subject_key_store import keyed_digest
 
@@ -53,8 +54,10 @@ def why_not_username(username: str, number: int | None) -> str:
         return _("Usernames like “former-1” stand for people whose names were erased.")
     if has_mixed_scripts(username):
         return _("Use the letters of one script only: a letter of another one can look the same.")
-    if UsedUsername.objects.filter(digest=_digest(username)).exclude(person_number=number or 0).exists():
-        return _("Another person has or had this username. It is never used again.")
+    if UsedUsername.objects.filter(digest__in=_digests(username)).exclude(person_number=number or 0).exists():
+        return _(
+            "Another person has or had this username, or one that looks the same. It is never used again."
+        )
     return ""
 
 
@@ -82,11 +85,11 @@ def keep_digest(instance: User, raw: bool, update_fields: frozenset[str] | None,
     """Keep the username as used. One that was changed before the first login is free again."""
     if not _saves_username(raw, update_fields):
         return
-    used, digest = UsedUsername.objects.filter(person_number=instance.pk), _digest(instance.username)
-    if not used.filter(digest=digest).exists():
+    used, digests = UsedUsername.objects.filter(person_number=instance.pk), _digests(instance.username)
+    if not used.filter(digest__in=digests).exists():
         if instance.last_login is None:
             used.delete()
-        UsedUsername.objects.create(digest=digest, person_number=instance.pk)
+        UsedUsername.objects.create(digest=digests[0], person_number=instance.pk)
 
 
 @receiver(pre_delete, sender=User)
@@ -100,6 +103,10 @@ def _saves_username(raw: bool, update_fields: frozenset[str] | None) -> bool:
     return not raw and (update_fields is None or "username" in update_fields)
 
 
-def _digest(username: str) -> str:
-    """Return the digest of a username in any case and spelling."""
-    return keyed_digest("username", unicodedata.normalize("NFKC", username).casefold())
+def _digests(username: str) -> tuple[str, str]:
+    """Return the digests of a username in any case and spelling: as it looks, which is stored, and as it is written,
+    which 0.1.0 stored.
+    """
+    written = unicodedata.normalize("NFKC", username)
+    looks = latin_look_alike(written)
+    return keyed_digest("username", looks.casefold()), keyed_digest("username", written.casefold())

@@ -71,6 +71,22 @@ def test_a_name_of_letters_that_look_like_those_of_another_script_is_refused(
     assert "letters of one script" in text_of(browser("", "root").post(f"{PEOPLE}add/", form))
 
 
+def test_a_name_that_looks_like_a_used_one_is_refused_in_either_order() -> None:
+    """Whole names of Cyrillic, Greek or Armenian letters; one with a letter of its own is no other's name."""
+    for known, alike in (
+        ("coco", "сосо"),
+        ("Веа", "Bea"),
+        ("HANNA", "ΗΑΝΝΑ"),
+        ("ouh", "օսհ"),
+        ("сор", "cop"),
+    ):
+        User(username=known).save()
+        with pytest.raises(ValidationError, match="looks the same"):
+            User(username=alike).save()
+    for other in ("соцо", "Ωρα"):
+        User(username=other).save()
+
+
 @pytest.mark.parametrize("role", ["administrator", ""])
 def test_two_people_do_not_exchange_their_names(role: str) -> None:
     anna, eva, client = logged_in("anna"), logged_in("eva"), browser(role, "root")
