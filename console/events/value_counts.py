@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db.models import Case, F, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, F, IntegerField, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Cast
 
 from console.events import list_query
 from console.events.count_statement import CountStatement
 from console.ui.event_filters import EVENT_FILTERS, STATES_WITH_REASONS, state_of_reason
 from console.ui.filters import FilterParams, ValueCounts
+from database.lookups.row_count import RowCount
 from sync.search.event_filter import EVENT_TYPES, LISTING_PARAMS, OTHER_TYPE, EventFilter
 from webhooks.models import Event, Source, State
 
@@ -28,11 +29,6 @@ _COLUMNS: Mapping[str, str] = {
     "source": "source__slug",
 }
 _SOURCES = "sources"
-
-
-class _RowCount(Subquery):
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
-    output_field = IntegerField()
 
 
 @dataclass(slots=True)
@@ -114,10 +110,10 @@ def _sources(base: EventFilter | None) -> QuerySet[Any]:
     without a filter by time alone.
     """
     number: Any = Cast(Value(None), IntegerField())
-    total = _RowCount(Source.objects.order_by().values("pk")[: MAX_SOURCES + 1])
+    total = RowCount(Source.objects.order_by().values("pk")[: MAX_SOURCES + 1])
     if base is not None:
         events = base.apply_to(Event.objects.order_by().filter(source=OuterRef("pk")).values("pk"))
-        number = Case(When(total__lte=MAX_SOURCES, then=_RowCount(events[: list_query.COUNT_LIMIT + 1])))
+        number = Case(When(total__lte=MAX_SOURCES, then=RowCount(events[: list_query.COUNT_LIMIT + 1])))
     sources = Source.objects.order_by().alias(total=total)
     return sources.annotate(value=F("slug"), number=number, text=F("name")).values("value", "number", "text")
 

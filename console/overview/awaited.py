@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import IntegerField, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.base.decisions import deciders_text
+from database.lookups.row_count import RowCount
 from exports.jobs.approvals import awaiting_exports
 from exports.jobs.approvals import who_can_approve as who_can_approve_export
 from logins.access_requests import open_requests
@@ -106,19 +107,14 @@ _KINDS = (
 )
 
 
-class _RowCount(Subquery):
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
-    output_field = IntegerField()
-
-
-def awaited_counts(user: Any) -> dict[str, Subquery]:
+def awaited_counts(user: Any) -> dict[str, RowCount]:
     """Return expressions that count the requests of others that await this person as the second one, by the URL name of
     their list. Kinds that this person does not decide on are left out.
     """
     kinds = [kind for kind in _KINDS if user.has_perm(kind.permission)]
     rows = (kind.open_rows().exclude(requested_by=user.pk).order_by().values("pk") for kind in kinds)
     names = (f"admin:{kind.model_name}_changelist" for kind in kinds)
-    return dict(zip(names, (_RowCount(keys[:MAX_COUNTED]) for keys in rows), strict=True))
+    return dict(zip(names, (RowCount(keys[:MAX_COUNTED]) for keys in rows), strict=True))
 
 
 def awaited_requests(user: Any) -> Iterator[AwaitedRequest]:

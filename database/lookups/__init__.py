@@ -1,1 +1,1 @@
-"""Which values may a query contain that no column can hold?"""
+"""Expressions and lookups of queries that Django does not have."""
