@@ -329,19 +329,19 @@ REPLAY_PAUSES_ABOVE = read_number(env, "REPLAY_PAUSES_ABOVE", 20, maximum=100)
 EXPORT_LIMIT = read_number(env, "EXPORT_LIMIT", 100_000)
 SECOND_PERSON_HOURS = read_number(env, "SECOND_PERSON_HOURS", 24, maximum=8760)
 
-# The kinds of jobs that workers run: see sync/jobs/running_job.py.
-JOB_KINDS = (
-    "exports.jobs.lifecycle.EXPORT_JOB",
-    "sync.mappings.backtests.BACK_TEST",
-    "sync.operations.relink_job.RELINK",
-    "sync.replays.filter_selection.EVENT_SET",
-    "sync.replays.replay_job.REPLAY",
-    "sync.erasure.erase.ERASURE",
-    "sync.comparisons.comparison_job.COMPARISON",
-    "sync.comparisons.match_linking.job.MATCH_LINKING",
-    "sync.scope_tries.try_job.CONDITION_TRY",
-    "sync.catch_up.catch_up_job.CATCH_UP",
-)
+# The kinds of jobs that workers run, by their names: see sync/jobs/running_job.py.
+JOB_KINDS = {
+    "export": "exports.jobs.lifecycle.EXPORT_JOB",
+    "backtest": "sync.mappings.backtests.BACK_TEST",
+    "relink": "sync.operations.relink_job.RELINK",
+    "event-set": "sync.replays.filter_selection.EVENT_SET",
+    "replay": "sync.replays.replay_job.REPLAY",
+    "erasure": "sync.erasure.erase.ERASURE",
+    "comparison": "sync.comparisons.comparison_job.COMPARISON",
+    "match-linking": "sync.comparisons.match_linking.job.MATCH_LINKING",
+    "condition-try": "sync.scope_tries.try_job.CONDITION_TRY",
+    "catch-up": "sync.catch_up.catch_up_job.CATCH_UP",
+}
 
 # Further erasures of a person: functions of the id and of its pseudonym, which return the number of affected rows.
 FURTHER_ERASERS = {

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 from database.clock import database_now
 from database.statement import Statement
-from sync.jobs.kinds import job_kinds
+from sync.jobs.kinds import job_kind
 from sync.jobs.running_job import (
     FRONT_OF_QUEUE,
     LEASE_SECONDS,
@@ -68,7 +68,7 @@ def claim_job_of(kind: JobKind, subject: int) -> RunningJob | None:
 def load_claimed_job(job_id: int, token: uuid.UUID) -> RunningJob | None:
     """Return the job that another process claimed for this one; None if the claim has ended."""
     job = Job.objects.filter(pk=job_id, token=token, state=JobState.RUNNING).first()
-    return None if job is None else RunningJob(job.pk, job_kinds()[job.kind], job.subject, token)
+    return None if job is None else RunningJob(job.pk, job_kind(job.kind), job.subject, token)
 
 
 def _claim_job(key: int, kind: JobKind, subject: int, slot: int | None) -> RunningJob | None:

@@ -10,7 +10,12 @@ from sync.jobs.running_job import JobKind
 
 
 @cache
+def job_kind(name: str) -> JobKind:
+    """Return the kind of this name, and load only its modules. Raises KeyError if this version of the hub has none."""
+    kind: JobKind = import_string(settings.JOB_KINDS[name])
+    return kind
+
+
 def job_kinds() -> Mapping[str, JobKind]:
     """Return all kinds by their names."""
-    kinds: list[JobKind] = [import_string(dotted) for dotted in settings.JOB_KINDS]
-    return {kind.name: kind for kind in kinds}
+    return {name: job_kind(name) for name in settings.JOB_KINDS}

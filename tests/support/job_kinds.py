@@ -52,11 +52,13 @@ OTHER = JobKind("other", lambda job, _: job.finish())
 @pytest.fixture
 def recorder(database: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """Configure these two kinds as the only kinds of jobs."""
-    settings.JOB_KINDS = (f"{__name__}.COUNTING", f"{__name__}.OTHER")
-    kinds.job_kinds.cache_clear()
+    settings.JOB_KINDS = {
+        kind.name: f"{__name__}.{name}" for name, kind in (("COUNTING", COUNTING), ("OTHER", OTHER))
+    }
+    kinds.job_kind.cache_clear()
     monkeypatch.setattr(f"{__name__}.RECORDER", Recorder())
     yield RECORDER
-    kinds.job_kinds.cache_clear()
+    kinds.job_kind.cache_clear()
 
 
 def submit_source_job(slug: str = "first", kind: str = "counting") -> int:

@@ -171,3 +171,11 @@ def test_there_is_one_open_job_of_a_subject() -> None:
     now = job_of(key).submitted_at
     with pytest.raises(IntegrityError), transaction.atomic():
         Job.objects.create(kind="counting", subject=key, submitted_at=now, due_at=now)
+
+
+def test_a_process_for_one_job_loads_no_other_kind(settings: Any) -> None:
+    """A kind that cannot be loaded would fail each process that loads all."""
+    settings.JOB_KINDS = {**settings.JOB_KINDS, "broken": "sync.no_such_module.BROKEN"}
+    submit_source_job()
+    job = claim_job()
+    assert claimed_before(job.job_id, job.token) == job
