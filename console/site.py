@@ -1,13 +1,18 @@
 """The admin site of the hub."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from importlib import import_module
 from math import ceil
 from typing import Any, TypeVar, cast
 
+from django.apps import AppConfig
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core import checks
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template import loader
 from django.template.response import TemplateResponse
@@ -21,10 +26,23 @@ from logins.fresh_login import FreshLoginNeeded
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
-class ConsoleAdminConfig(AdminConfig):
-    """Replaces Django's default admin site by `ConsoleSite`."""
+class ConsoleAdminConfig(SimpleAdminConfig):
+    """Replaces Django's default admin site by `ConsoleSite`.
+
+    The pages are loaded with the URLs of the hub, not in every process: a job serves none of them.
+    """
 
     default_site = "console.site.ConsoleSite"
+
+    def ready(self) -> None:
+        """Register Django's checks of the admin, for which the pages are loaded."""
+        checks.register(check_dependencies, checks.Tags.admin)
+        checks.register(_check_pages, checks.Tags.admin)
+
+
+def _check_pages(app_configs: Sequence[AppConfig] | None, **options: Any) -> Sequence[checks.CheckMessage]:
+    import_module(settings.ROOT_URLCONF)
+    return check_admin_app(app_configs, **options)
 
 
 class ConsoleSite(AdminSite):

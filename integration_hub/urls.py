@@ -19,6 +19,8 @@ from webhooks.delivery_port import DeliveryPort
 from webhooks.views import OutcomeView, WebhookView, problem_page
 
 delivery_port: DeliveryPort = DeliveryService()
+# The pages of the console register themselves with its site.
+admin.autodiscover()
 
 
 def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., Any]:

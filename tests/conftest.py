@@ -12,6 +12,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis.internal.conjecture import providers
 
+import integration_hub.urls  # noqa: F401 - the pages of the console, as in a web process
 from logins import attempt_counts, guard
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
