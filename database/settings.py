@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from database.response_limit import LimitedConnection
-
 # The size that the write-ahead log keeps after an export or a backup has made it grow.
 MAX_LOG_BYTES = 32 * 2**20
 # A webhook writes some seventy pages, most of them the same again: a log that is copied back every 4,000 pages (16 MB)
@@ -58,6 +56,9 @@ def postgresql_settings(
     server or the role says. A statement that a connection runs more than `prepare_threshold` times is prepared on the
     server, which Django switches off: otherwise the server would plan each execution.
     """
+    # Imported here, so that a process on SQLite does not load psycopg.
+    from database.response_limit import LimitedConnection
+
     pool = {
         "min_size": 1,
         "max_size": pool_size,

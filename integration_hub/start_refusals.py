@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -43,6 +42,9 @@ def describe_failed_connection(alias: str = DEFAULT_DB_ALIAS) -> str:
     connection = connections[alias]
     if connection.vendor != "postgresql":
         return ""
+    # Imported here, so that a process on SQLite does not load it.
+    import psycopg
+
     try:
         psycopg.connect(**connection.get_connection_params()).close()
     except psycopg.Error as error:
