@@ -1,15 +1,22 @@
 """The requests of a comparison wait for deliveries, pauses and limits, and a comparison never writes."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db.models import QuerySet
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
 from connectors.exchange import OutgoingRequest
 from sync.background_reads import paced_recorder
 from sync.background_reads.paced_recorder import PacedRecorder
+from sync.comparisons import result
+from sync.comparisons.confirmation import confirmation_run
 from sync.comparisons.progress import measure_progress
 from sync.comparisons.requests import KIND
+from sync.comparisons.sides import unlisted
 from sync.comparisons.sides.comparison_run import ComparisonRun
 from sync.deliveries.routes import resolved_routes
 from sync.jobs.claims import claim_next_job
@@ -18,6 +25,7 @@ from sync.jobs.kinds import job_kinds
 from sync.models import Comparison, Connection, Delivery, Job, Route
 from sync.previews.attempt_preview import PreviewWouldWrite
 from tests.support.builders.compared_systems import (
+    PAGE_SIZE,
     ComparedSystems,
     add_delivery,
     begin_comparison,
@@ -155,3 +163,33 @@ def test_progress_has_what_was_read_what_is_left_and_the_pace(systems: ComparedS
         state="waiting", phase="records", read_records=0, read_entities=0
     )
     assert run_to_end(comparison).state == "done"
+
+
+def test_the_rows_that_are_in_memory_at_once_do_not_grow_with_the_number_of_people(
+    systems: ComparedSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody differs, so that differences are stored, confirmed and carried over. Batches are small ones here."""
+    batches = ((result, "DELETE_BATCH"), (unlisted, "PAGE_SIZE"), (confirmation_run, "BATCH_SIZE"))
+    for module, name in batches:
+        monkeypatch.setattr(module, name, 2 * PAGE_SIZE)
+    read, written = [0], [0]
+    iterate_rows, insert = SQLCompiler.results_iter, QuerySet.bulk_create
+
+    def count_rows(compiler: Any, *arguments: Any, **options: Any) -> Iterator[Any]:
+        rows = list(iterate_rows(compiler, *arguments, **options))
+        read.append(len(rows))
+        return iter(rows)
+
+    def count_inserted(rows: Any, objects: Any, *arguments: Any, **options: Any) -> Any:
+        made = list(objects)
+        written.append(len(made))
+        return insert(rows, made, *arguments, **options)
+
+    monkeypatch.setattr(SQLCompiler, "results_iter", count_rows)
+    monkeypatch.setattr(QuerySet, "bulk_create", count_inserted)
+    for number in range(8 * PAGE_SIZE):
+        systems.add_pair(number, last_name="Other")
+    for _ in range(2):
+        assert compare().counts == {"differs": 8 * PAGE_SIZE}
+    assert max(read) <= 2 * PAGE_SIZE
+    assert max(written) == PAGE_SIZE
