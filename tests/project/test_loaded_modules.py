@@ -49,3 +49,13 @@ def test_a_comparison_loads_no_page_no_other_job_and_no_other_database(tmp_path:
 def test_the_checks_of_the_console_load_its_pages(tmp_path: Path) -> None:
     """Otherwise `manage.py check` would find nothing wrong with them, because it would not see them."""
     assert "console.admin" in loaded_modules(CHECKS, f"sqlite:///{tmp_path}/hub.sqlite3")
+
+
+def test_the_entry_point_of_the_web_server_loads_all_pages(tmp_path: Path) -> None:
+    """By the checks of the settings, before its processes are forked: these share the memory, and none of them loads the
+    pages at its first webhook.
+    """
+    # It refuses to start without a database, after that.
+    program = "try:\n    import integration_hub.wsgi\nexcept SystemExit:\n    pass"
+    modules = loaded_modules(program, f"sqlite:///{tmp_path}/hub.sqlite3")
+    assert {"integration_hub.urls", "console.admin"} <= modules
