@@ -9,29 +9,33 @@ regular value.
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from connectors.contracts.errors import ConnectorError, RequestRejected, ValueMissing
 from connectors.contracts.types import Record, TargetConnector
 from connectors.values.json_responses import as_text
+from database.encryption.at_rest import CannotDecrypt
 from sync.attempts.apply import apply_change
 from sync.attempts.call_log import without_stored_content
 from sync.attempts.plan import AttemptFindings
 from sync.deliveries.claims import Claim
 from sync.deliveries.record_links import linked_entities
+from sync.models import Attempt, AttemptOutcome, Finding
 from sync.planning.change import Change, ChangeAction, FieldChange
+from sync.planning.references import LinkedEntity
 from sync.references.value_holders import (
     NONE_TAKEN,
     TakenValues,
-    closes_circle,
     find_changing,
+    find_waiters,
     known_holders,
     store_given_up,
 )
 
 # Of one refusal.
 _MAX_SEARCHES = 3
+_MAX_WAITERS = 10
 _MARK = re.compile(r"[+-]changing-[0-9a-f]{8}(@|$)")
 
 
@@ -41,8 +45,8 @@ def resolve_taken_values(
     """Return the holders of the values that the target refused, found by at most three searches; none for any other
     error.
 
-    If a holder waits for a value of this record, this one gives it up: its field gets another value until the next
-    check, at most some seconds later. Sends a write then.
+    If a holder waits for a value of this record, maybe in another field, this one gives it up: its field gets another
+    value until the next check, at most some seconds later. Sends a write then.
     """
     change = findings.change
     is_refused = isinstance(error, RequestRejected) and not isinstance(error, ValueMissing)
@@ -68,8 +72,9 @@ def resolve_taken_values(
     }
     if not holders:
         return NONE_TAKEN
-    is_released = closes_circle(claim.delivery, holders) and _release_values(
-        claim, target, findings, list(found)
+    waiters = find_waiters(claim.delivery, holders)
+    is_released = bool(waiters) and _release_values(
+        claim, target, findings, _wanted_fields(claim, change, waiters)
     )
     return TakenValues(holders, is_released)
 
@@ -95,8 +100,60 @@ def _values_to_search(error: ConnectorError, claim: Claim, change: Change) -> li
     return [(name, text) for name, text in texts if text]
 
 
+def _wanted_fields(claim: Claim, change: Change, waiters: frozenset[LinkedEntity]) -> frozenset[str]:
+    """Return the fields of the change whose values the target refused to the waiters while this record has them, or
+    has given them up already. What a waiter wanted is no longer known if its findings were deleted.
+    """
+    before = {field.name: field.before for field in change.fields}
+    names = set()
+    for entity in sorted(waiters)[:_MAX_WAITERS]:
+        attempt = _newest_refusal(claim, entity)
+        wanted = {} if attempt is None else _refused_values(claim, attempt)
+        names |= {
+            name
+            for name in before.keys() & wanted.keys()
+            if _is_given_up(before[name]) or _is_same(before[name], wanted[name])
+        }
+    return frozenset(names)
+
+
+def _newest_refusal(claim: Claim, entity: LinkedEntity) -> Attempt | None:
+    """Return the newest failed attempt of an entity at the target of the claim that has stored findings."""
+    attempts = Attempt.objects.filter(
+        delivery__event__entity_id=entity.entity_id,
+        delivery__entity_type=entity.entity_type,
+        delivery__identity=entity.identity_id,
+        delivery__target=claim.delivery.target_id,
+        outcome=AttemptOutcome.FAILED,
+        findings__isnull=False,
+    )
+    return attempts.select_related("findings__subject").order_by("-pk").first()
+
+
+def _refused_values(claim: Claim, attempt: Attempt) -> Mapping[str, object]:
+    """Return the new values of the fields that the target named when it refused an attempt; those of the mapping's
+    search if it named none. Empty if they are not stored any more.
+    """
+    try:
+        change = attempt.stored_finding(Finding.CHANGE) or {}
+        answer = attempt.stored_finding(Finding.ANSWER) or {}
+    except CannotDecrypt:
+        return {}
+    values = {field["name"]: field["after"] for field in change.get("fields", [])}
+    named = [error["field"] for error in answer.get("errors", []) if error["field"] in values]
+    mapping = claim.route.mapping
+    names = named or (list(mapping.match.new) if mapping is not None else [])
+    return {name: values[name] for name in names if name in values}
+
+
+def _is_same(one: object, other: object) -> bool:
+    """True if a target whose values are unique would take both for the same: upper and lower case may differ."""
+    left, right = as_text(one), as_text(other)
+    return left is not None and right is not None and left.casefold() == right.casefold()
+
+
 def _release_values(
-    claim: Claim, target: TargetConnector, findings: AttemptFindings, names: list[str]
+    claim: Claim, target: TargetConnector, findings: AttemptFindings, names: Collection[str]
 ) -> bool:
     """Give the record other values in these fields, unless an earlier attempt has. Returns False if it has no text
     there, or the target refuses.

@@ -204,16 +204,19 @@ def schedule_freed() -> int:
     return _SCHEDULE_FREED.execute()
 
 
-def closes_circle(delivery: Delivery, holders: Iterable[LinkedEntity]) -> bool:
-    """Return True if one of the holders waits, maybe through others, for a value that the delivery's record holds."""
+def find_waiters(delivery: Delivery, holders: Iterable[LinkedEntity]) -> frozenset[LinkedEntity]:
+    """Return the entities that wait for a value which the delivery's record holds, and that one of the holders is or
+    waits for, maybe through others: the delivery would close a circle. Empty if it closes none.
+    """
     own = _entity_of(delivery)
     reached, latest = set(holders), set(holders)
     for _ in range(_MAX_CIRCLE):
-        latest = {holder for entity in latest for holder in _awaited_by(delivery, entity)} - reached
-        if own in latest:
-            return True
+        awaited = {entity: set(_awaited_by(delivery, entity)) for entity in latest}
+        if waiters := frozenset(entity for entity, others in awaited.items() if own in others):
+            return waiters
+        latest = {holder for others in awaited.values() for holder in others} - reached
         reached |= latest
-    return False
+    return frozenset()
 
 
 def _awaited_by(delivery: Delivery, entity: LinkedEntity) -> list[LinkedEntity]:
