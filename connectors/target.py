@@ -115,7 +115,7 @@ class RestTargetConnector:
         records = [
             record
             for record in listed
-            if self._has_value(self._reader.read_values(request, search, record, field), field, value)
+            if self._has_value(self._reader.read_hit_values(request, search, record, field), field, value)
         ]
         return tuple(records[:MAX_SEARCH_RESULTS])
 

@@ -98,7 +98,7 @@ def compile_expression(text: str, more_functions: frozenset[str] = frozenset()) 
     if text == "@":
         return _evaluate_current_document
     if not is_plain_expression(text):
-        return _compile_node(root)
+        return compile_node(root)
     return _compile_path([int(index) if index else name for name, index in _PATH_STEP.findall(text)])
 
 
@@ -109,7 +109,8 @@ def is_plain_expression(text: str) -> bool:
     return text == "@" or _PLAIN_PATH.fullmatch(text) is not None
 
 
-def _compile_node(root: Any) -> Evaluator:
+def compile_node(root: Any) -> Evaluator:
+    """Return the evaluator of a parsed expression."""
     can_exceed_document = _can_exceed_document(root)
 
     def evaluate(document: Any, budget: ExpressionBudget | None = None, /) -> Any:

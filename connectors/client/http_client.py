@@ -150,6 +150,26 @@ class HttpClient:
         document = read(request, response)
         return document if expression.is_current_node else self.evaluate(expression, request, document)
 
+    def read_list(
+        self, expression: JmesPathExpression, request: ConnectorRequest, document: Any
+    ) -> list[Any]:
+        """Return the list that an expression finds in a document. Raises SettingOverBudget, and UnreadableResponse if
+        its path is not there: that must never count as an empty list.
+        """
+        found = document if expression.is_current_node else self.evaluate(expression, request, document)
+        if not isinstance(found, list):
+            is_whole = expression.is_current_node
+            reason = f"what the expression at {expression.pointer} finds in the response is not a list"
+            raise self.unreadable_error(request, "the response is not a list" if is_whole else reason)
+        try:
+            is_lost = not found and expression.loses_all_items(document, self._budget_of(request))
+        except ExpressionOverBudget as costly:
+            raise self._over_budget_error(costly, request.label, request.is_write) from None
+        if is_lost:
+            reason = f"the expression at {expression.pointer} finds nothing in any item of the list"
+            raise self.unreadable_error(request, reason)
+        return found
+
     def read_item(
         self, id_expression: JmesPathExpression, request: ConnectorRequest, value: Any
     ) -> tuple[str, dict[str, Any]]:

@@ -119,9 +119,7 @@ def _receive_page(
     # A response without content is a page without items.
     is_empty = response.status == 204
     body = None if is_empty else client.read_json(request, response)
-    found = [] if is_empty else client.evaluate(source.results, request, body)
-    if not isinstance(found, list):
-        raise client.unreadable_error(request, "the response is not a list")
+    found = [] if is_empty else client.read_list(source.results, request, body)
     # A null is no item, and yet it was one of the page: the settings leave out what counts as deleted.
     parsed = [source.parse_item(request, one) for one in found if one is not None]
     items = {item.id: item for item in parsed}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from config_schema.expressions.jmespath_paths import fields_built
 from connectors.client.connector_request import ConnectorRequest
 from connectors.client.http_client import HttpClient
 from connectors.contracts.types import Record
@@ -99,9 +100,7 @@ class RecordReader:
         """Return the records of a list; none for a response without content."""
         if response.status == 204:
             return []
-        results = self._client.read_value(operation.result, request, response, is_object=False)
-        if not isinstance(results, list):
-            raise self._client.unreadable_error(request, "the response is not a list")
+        results = self._client.read_list(operation.result, request, self._client.read_json(request, response))
         return [self.parse(request, settings, item) for item in results]
 
     def parse_item(self, settings: RecordSettings, request: ConnectorRequest, item: Any) -> Record:
@@ -151,6 +150,19 @@ class RecordReader:
             return Record(record_id, fields)
         headers = response.headers if response is not None else {}
         return Record(record_id, fields, read_version(settings.version, fields, headers))
+
+    def read_hit_values(
+        self, request: ConnectorRequest, search: SearchOperation, record: Record, field: str
+    ) -> tuple[str, ...]:
+        """Return what `read_values` returns for a search hit. Refuses one that `result` builds without the field,
+        because every record would be missed.
+        """
+        built = fields_built(search.result.text)
+        is_lacking = built is not None and field not in built and field not in record.fields
+        if is_lacking and field not in search.field_values:
+            reason = f"the records of {search.result.pointer} lack the field “{field}”"
+            raise self._client.unreadable_error(request, reason)
+        return self.read_values(request, search, record, field)
 
     def read_values(
         self, request: ConnectorRequest, search: SearchOperation, record: Record, field: str

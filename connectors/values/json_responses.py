@@ -11,6 +11,7 @@ from jmespath.exceptions import JMESPathError
 
 from config_schema.expressions.expression_budget import OVER_BUDGET_REASON, ExpressionBudget, OverBudget
 from config_schema.expressions.jmespath_paths import Evaluator
+from config_schema.expressions.projections import loses_all_items
 from connectors.contracts.types import FieldError
 from connectors.values.exact_numbers import parse_number
 
@@ -117,11 +118,11 @@ class JmesPathExpression:
     document itself. Expressions of the same text are equal.
     """
 
-    __slots__ = ("_pointer", "find", "is_current_node", "is_plain", "text")
+    __slots__ = ("find", "is_current_node", "is_plain", "pointer", "text")
 
     def __init__(self, find: Evaluator, pointer: str, text: str = "", *, is_plain: bool = False) -> None:
         self.find = find
-        self._pointer = pointer
+        self.pointer = pointer
         self.text = text
         self.is_plain = is_plain
         self.is_current_node = text == "@"
@@ -141,16 +142,27 @@ class JmesPathExpression:
         except JMESPathError:
             return None
         except OverBudget:
-            raise ExpressionOverBudget(self._pointer) from None
+            raise ExpressionOverBudget(self.pointer) from None
 
     def evaluate_strictly(self, value: Any, budget: ExpressionBudget | None = None) -> Any:
         """Evaluate the expression as `evaluate` does. Raises ExpressionUnfit for a document that it does not fit."""
         try:
             return self.find(value, budget)
         except JMESPathError:
-            raise ExpressionUnfit(self._pointer) from None
+            raise ExpressionUnfit(self.pointer) from None
         except OverBudget:
-            raise ExpressionOverBudget(self._pointer) from None
+            raise ExpressionOverBudget(self.pointer) from None
+
+    def loses_all_items(self, value: Any, budget: ExpressionBudget | None = None) -> bool:
+        """Return True if the expression finds nothing in any item of a list that has items, because no item has its
+        path. Raises ExpressionOverBudget.
+        """
+        try:
+            return not self.is_plain and loses_all_items(self.text, value, budget)
+        except JMESPathError:
+            return False
+        except OverBudget:
+            raise ExpressionOverBudget(self.pointer) from None
 
     def is_true(self, value: Any, budget: ExpressionBudget | None = None) -> bool:
         """Return True if the expression finds a true value in a document, by the truth rules of JMESPath. Raises
