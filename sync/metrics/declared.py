@@ -134,8 +134,8 @@ DELIVERIES = _gauge(
 DUE = _gauge("hub_due_deliveries", "Deliveries that could run now, counted up to 10,001")
 OLDEST_DUE = _gauge(
     "hub_oldest_due_seconds",
-    "Time for which the oldest due delivery has waited, without paused connections, among the 10,001 oldest of live "
-    "routes that are among the 100,001 oldest of all; else 0",
+    "Time for which the oldest due delivery of a live route has waited, without paused connections; else 0. Of each "
+    "route it reads the oldest, of all routes together about 10,000",
 )
 EXPIRED_LEASES = _gauge(
     "hub_expired_leases", "Running deliveries whose process died or hangs, counted up to 10,001"

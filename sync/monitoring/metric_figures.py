@@ -45,8 +45,10 @@ _RECOUNTED = {
       WHERE hour IN (SELECT begins_at FROM sync_countedhour WHERE counted_at > %s) GROUP BY hour, state) summed""",
 }
 _IS_FAILING = f"id IN (SELECT b.connection_id {PAUSED_CONNECTIONS})"
-# Due deliveries of routes that observe are passed over up to here.
-_MAX_SEARCHED = 100_001
+# The number of due deliveries to read of one live route: an equal share for each that has any. Read by route, those of
+# routes that observe take no share, and PostgreSQL reads in the order of an index; from the table it sorts the backlog.
+_ROUTE_SHARE = f"""(SELECT 1 + COALESCE({COUNT_LIMIT} / NULLIF(COUNT(*), 0), 0) FROM sync_route s WHERE s.mode = 'live'
+  AND EXISTS (SELECT 1 FROM sync_delivery w WHERE {is_due("w")} AND w.route_id = s.id))"""  # noqa: S608
 _WAITING_JOB = "state IN ('waiting', 'running')"
 # The pairs of enabled routes that fetch, with their oldest route and their shortest interval.
 _PAIRS = f"""(SELECT r.slug, p.* FROM (SELECT MIN(id) AS route_id, MIN(compare_every_hours) AS hours,
@@ -73,13 +75,12 @@ UNION ALL SELECT 'due', '', COUNT(*), NULL FROM
   (SELECT id FROM sync_delivery WHERE {is_due()} LIMIT {COUNT_LIMIT + 1}) due
 UNION ALL SELECT 'expired', '', COUNT(*), NULL FROM
   (SELECT id FROM sync_delivery WHERE {has_expired_lease()} LIMIT {COUNT_LIMIT + 1}) expired
-UNION ALL SELECT 'oldest-due', '', NULL, (SELECT d.due_at FROM
-  (SELECT * FROM (SELECT id, due_at, is_relayed, route_id, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery
-   WHERE {is_due()} ORDER BY due_at, id LIMIT {_MAX_SEARCHED}) oldest
-   WHERE route_id NOT IN (SELECT id FROM sync_route WHERE mode = 'observe') LIMIT {COUNT_LIMIT + 1}) d
+UNION ALL SELECT 'oldest-due', '', NULL, MIN((SELECT d.due_at FROM
+  (SELECT id, due_at, is_relayed, route_id, {", ".join(SUBJECT_COLUMNS)} FROM sync_delivery
+   WHERE {is_due()} AND route_id = routes.id ORDER BY due_at, id LIMIT {_ROUTE_SHARE}) d
   WHERE d.identity_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
   AND d.target_id NOT IN (SELECT b.connection_id {PAUSED_CONNECTIONS})
-  AND NOT {is_behind_older("d")} ORDER BY d.due_at, d.id LIMIT 1)
+  AND NOT {is_behind_older("d")} ORDER BY d.due_at, d.id LIMIT 1)) FROM sync_route routes WHERE routes.mode = 'live'
 UNION ALL SELECT 'connections', CASE WHEN NOT is_enabled THEN 'disabled' WHEN paused_at IS NOT NULL THEN 'paused'
   WHEN {_IS_FAILING} THEN 'failing' ELSE 'enabled' END AS state, COUNT(*), NULL FROM sync_connection GROUP BY 2
 UNION ALL SELECT 'failing', slug, NULL, since FROM (SELECT c.slug, COALESCE(b.opened_at, b.open_until) AS since

@@ -94,12 +94,17 @@ def test_connections_count_by_state_and_a_backlog_of_a_failing_one_is_not_late()
     assert (figure(samples, declared.OLDEST_DUE), figure(samples, declared.DUE)) == (0, 1)
 
 
-def test_many_deliveries_of_a_route_that_observes_hide_no_late_one() -> None:
-    """More than the figure reads of live routes."""
+@pytest.mark.parametrize("reason", ["observes", "is paused"])
+def test_many_deliveries_of_one_route_hide_no_late_one_of_another(reason: str) -> None:
+    """More than the figure reads, and due for longer."""
     now = read_clock()
     live = a_late_delivery(now - minutes(3))
-    observing = a_route(live.event.source, entity_type="GROUP", mode="observe")
-    _copy_delivery(live, 10_002, route_id=observing.pk, due_at=_moment(now - minutes(9)))
+    paused = a_paused_connection(now - minutes(9), now + minutes(1), slug="paused", name="Paused")
+    values = {"mode": "observe"} if reason == "observes" else {"target": paused}
+    route = a_route(live.event.source, entity_type="GROUP", **values)
+    _copy_delivery(
+        live, 10_002, route_id=route.pk, target_id=route.target_id, due_at=_moment(now - minutes(9))
+    )
     assert 180 <= figure(figures(), declared.OLDEST_DUE) < 200
 
 
@@ -112,6 +117,7 @@ def test_the_statement_takes_20_milliseconds_with_a_million_deliveries_and_a_pau
     paused = Connection.objects.get(slug="paused")
     _copy_delivery(delivery, 940_000, state="'succeeded'", due_at="NULL")
     _copy_delivery(delivery, 60_000, state="'pending'", target_id=paused.pk, due_at=_moment(now))
+    Delivery.objects.filter(pk=delivery.pk).update(state="succeeded", due_at=None)
     with connection.cursor() as cursor:
         source = Source.objects.first()
         states = ("succeeded", "unchanged", "superseded", "ignored", "dead")
@@ -138,7 +144,7 @@ def test_the_statement_takes_20_milliseconds_with_a_million_deliveries_and_a_pau
         samples = figure_reader.read()
         took.append(clock() - began)
     assert figure(samples, declared.DELIVERIES, "succeeded") == 9_600 * 2 * 20
-    assert figure(samples, declared.DUE) == 10_001
+    assert (figure(samples, declared.DUE), figure(samples, declared.OLDEST_DUE)) == (10_001, 0)
     assert min(took) < 0.020
 
 
