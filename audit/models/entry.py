@@ -12,6 +12,8 @@ from database.row_ids import id_bound
 # What every webhook does, and what it is about: see `audit.entries.search`.
 ROUTINE_ACTIONS = ("attempt.started", "attempt.succeeded", "webhook.answered", "webhook.received")
 ROUTINE_STREAM_KINDS = ("event", "delivery")
+# A backup was finished.
+BACKUP_ACTION = "database.backed-up"
 
 
 class Entry(models.Model):

@@ -161,6 +161,7 @@ ACTION_LABELS: Mapping[str, str] = {
     "audit.deleted": "deleted pruned audit entries",
     "retention.begun": "started to apply the retention periods",
     "retention.pruned": "applied the retention periods",
+    "database.backed-up": "backed up the database",
     "database.restored": "restored the database from a backup",
     "database.move-begun": "began to move the hub to another database",
     "database.move-given-up": "gave up moving the hub to another database",

@@ -14,6 +14,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections, transaction
 
+from audit.entries.append import NewEntry, append_entries
+from audit.models.entry import BACKUP_ACTION
 from audit.verification.check_database import verify_database
 from integration_hub.backups.manifest import (
     FORMAT,
@@ -53,6 +55,20 @@ def make_backup(folder: Path) -> Manifest:
         )
         write_manifest(unfinished, manifest)
     return manifest
+
+
+def record_backup(manifest: Manifest) -> None:
+    """Append an audit entry for a finished backup: `/metrics` shows its age. The backup does not contain the entry.
+
+    Raises DatabaseError if the database refuses it, for example from a role that may only read.
+    """
+    details = {
+        "made_at": manifest.made_at,
+        "sha256": manifest.sha256,
+        "audit_is_whole": manifest.audit_is_whole,
+    }
+    with transaction.atomic():
+        append_entries(NewEntry("system", BACKUP_ACTION, details=details))
 
 
 @contextmanager

@@ -171,6 +171,10 @@ VERIFIED_AGE = _gauge(
     "hub_audit_verified_seconds", "Time since the whole audit log was last verified; +Inf if it never was"
 )
 AUDIT_FAULTS = _gauge("hub_audit_faults", "Faults that the last verification found, counted up to 100")
+BACKUP_AGE = _gauge(
+    "hub_backup_age_seconds",
+    "Time since `manage.py backup` last finished a backup; missing if it never did",
+)
 DIFFERENCE_AGE = _gauge(
     "hub_oldest_difference_seconds",
     "Time since the oldest difference in the newest comparison of two systems was first found; else 0. The label is "
@@ -209,6 +213,7 @@ DATABASE_METRICS = (
     CHECKPOINT_FAILING,
     VERIFIED_AGE,
     AUDIT_FAULTS,
+    BACKUP_AGE,
     DIFFERENCE_AGE,
     COMPARISON_OVERDUE,
     COMPARISON_FAILED,

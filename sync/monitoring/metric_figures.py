@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
 
+from audit.models.entry import BACKUP_ACTION, ROUTINE_ACTIONS
 from database.cached_read import cached_read
 from database.connection import thread_connection
 from database.statement import Statement
@@ -49,6 +50,9 @@ _IS_FAILING = f"id IN (SELECT b.connection_id {PAUSED_CONNECTIONS})"
 # routes that observe take no share, and PostgreSQL reads in the order of an index; from the table it sorts the backlog.
 _ROUTE_SHARE = f"""(SELECT 1 + COALESCE({COUNT_LIMIT} / NULLIF(COUNT(*), 0), 0) FROM sync_route s WHERE s.mode = 'live'
   AND EXISTS (SELECT 1 FROM sync_delivery w WHERE {is_due("w")} AND w.route_id = s.id))"""  # noqa: S608
+# Repeats the condition of the partial index `audit_entry_seldom` word for word.
+_ROUTINE = ", ".join(f"'{action}'" for action in ROUTINE_ACTIONS)
+_IS_BACKUP = f"action = '{BACKUP_ACTION}' AND NOT (action IN ({_ROUTINE}))"
 _WAITING_JOB = "state IN ('waiting', 'running')"
 # The pairs of enabled routes that fetch, with their oldest route and their shortest interval.
 _PAIRS = f"""(SELECT r.slug, p.* FROM (SELECT MIN(id) AS route_id, MIN(compare_every_hours) AS hours,
@@ -96,6 +100,8 @@ UNION ALL SELECT 'unsealed', '', NULL, (SELECT at FROM audit_entry WHERE id >
 UNION ALL SELECT 'checkpoint', name, NULL, sent_at FROM audit_checkpointchannel
 UNION ALL SELECT 'checkpoint-failing', name, NULL, failing_since FROM audit_checkpointchannel
 UNION ALL SELECT 'verified', '', faults, at FROM (SELECT * FROM audit_verification ORDER BY id DESC LIMIT 1) verified
+UNION ALL SELECT 'backup', '', NULL, at FROM (SELECT at FROM audit_entry WHERE {_IS_BACKUP}
+  ORDER BY at DESC, id DESC LIMIT 1) backup
 UNION ALL SELECT 'oldest-difference', pair.slug, NULL, (SELECT MIN(since) FROM sync_difference d
   WHERE d.comparison_id = {_newest_comparison(" AND c.state = 'done'")} AND {OUT_OF_STEP_CONDITION}) FROM {_PAIRS}
 UNION ALL SELECT 'scheduled', pair.slug, pair.hours, COALESCE((SELECT requested_at FROM sync_comparison
@@ -202,12 +208,13 @@ def _number(name: str) -> _Maker:
     return make
 
 
-def _age(name: str, without: float) -> _Maker:
-    """Make one sample of the age of a time, `without` one if there is none."""
+def _age(name: str, without: float | None) -> _Maker:
+    """Make one sample of the age of a time, `without` one if there is none; no sample if that is None."""
 
     def make(parts: _Parts) -> Iterator[Sample]:
         rows = parts.get(name) or [("", None, None)]
-        yield (), _age_of(rows[0][2], parts, without)
+        if rows[0][2] is not None or without is not None:
+            yield (), _age_of(rows[0][2], parts, without or 0.0)
 
     return make
 
@@ -264,6 +271,7 @@ _MAKERS: Mapping[MetricDeclaration, _Maker] = {
     declared.CHECKPOINT_FAILING: _ages("checkpoint-failing", 0.0),
     declared.VERIFIED_AGE: _age("verified", inf),
     declared.AUDIT_FAULTS: _number("verified"),
+    declared.BACKUP_AGE: _age("backup", None),
     declared.DIFFERENCE_AGE: _ages("oldest-difference", 0.0),
     declared.COMPARISON_OVERDUE: _overdue("scheduled"),
     declared.COMPARISON_FAILED: _numbers("comparison-failed"),

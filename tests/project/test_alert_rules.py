@@ -116,6 +116,9 @@ def test_each_rule_fires_for_a_hub_in_its_state_and_none_for_a_healthy_one(
     assert firing(healthy) == set()
     assert firing(sick) == _rules_of_a_sick_hub()
     assert "HubMetricsMissing" in firing(Scrapes({}, {}))
+    # The healthy hub has no backup at all.
+    backed_up = {("hub_backup_age_seconds", frozenset[tuple[str, str]]()): 86_400.0}
+    assert firing(Scrapes(backed_up, backed_up)) == {"HubMetricsMissing"}
     monkeypatch.setitem(
         metric_figures._FIGURES, connection.vendor, metric_figures.Statement("SELECT 1 FROM nowhere")
     )
@@ -166,6 +169,7 @@ def _bring_sickness() -> None:
     now = read_clock()
     # The oldest entry of all.
     append_entries(NewEntry("hub", "hub.started", "system"), at=now - minutes(10))
+    append_entries(NewEntry("system", "database.backed-up"), at=now - timedelta(days=3))
     a_late_delivery(now - minutes(10))
     a_late_delivery(now - minutes(10), "running", token=uuid4(), lease_until=now - minutes(1))
     an_event(1, state="dead", received_at=now - timedelta(seconds=1))

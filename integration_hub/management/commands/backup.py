@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from database.private_files import make_new_files_private
-from integration_hub.backups.backup import make_backup
+from integration_hub.backups.backup import make_backup, record_backup
 from integration_hub.schema_version import check_schema
 
 
@@ -29,6 +30,14 @@ class Command(BaseCommand):
             f"Backed up {sum(manifest.rows.values()):,} rows of {len(manifest.rows)} tables into {folder}, as of "
             f"{manifest.made_at}."
         )
+        try:
+            record_backup(manifest)
+        except DatabaseError:
+            # The copy is whole. A role that may only read is enough to make it.
+            self.stderr.write(
+                "The backup could not be recorded in the audit log, so its age is in no metric: the database refused "
+                "the entry."
+            )
         if not manifest.audit_is_whole:
             raise CommandError(
                 "The backup was kept, but its audit log has faults, and so has the database: run verify_audit.",

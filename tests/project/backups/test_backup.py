@@ -12,10 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 
+from audit.models import Entry
 from integration_hub.backups import backup, postgresql_programs
-from integration_hub.backups.manifest import read_manifest
+from integration_hub.backups.manifest import Manifest, read_manifest
+from integration_hub.management.commands import backup as backup_command
 from tests.support.database.template_database import migrated_database
 
 pytestmark = pytest.mark.concurrent
@@ -44,7 +48,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 def test_a_backup_is_private_complete_and_described_by_its_manifest(url: str, tmp_path: Path) -> None:
     folder = tmp_path / "backups" / "first one"
     made = manage(url, "backup", folder)
-    assert made.returncode == 0, made.stderr
+    assert (made.returncode, made.stderr) == (0, "")
     assert "The copy is readable, and its audit log has no faults." in made.stdout
     manifest = read_manifest(folder)
     file = folder / manifest.database_file
@@ -57,6 +61,10 @@ def test_a_backup_is_private_complete_and_described_by_its_manifest(url: str, tm
     content = b"".join(path.read_bytes() for path in folder.iterdir())
     for secret in (os.environ["SECRET_KEY"], os.environ["SEALING_KEYS"]):
         assert secret.encode() not in content
+
+    read = "from audit.models import Entry; print(Entry.objects.get(action='database.backed-up').details)"
+    recorded = json.loads(manage(url, "shell", "-v", "0", "-c", read).stdout)
+    assert recorded == {"audit_is_whole": True, "made_at": manifest.made_at, "sha256": manifest.sha256}
 
     again = manage(url, "backup", folder)
     assert (again.returncode != 0, "already exists" in again.stderr) == (True, True)
@@ -136,11 +144,28 @@ def test_a_copy_is_the_last_commit_whole_and_waits_for_no_writer(
         if is_writing:
             link.execute("BEGIN IMMEDIATE")
             link.execute("INSERT INTO pair (half) VALUES (1)")
-        connection = type("C", (), {"settings_dict": {"NAME": str(live)}, "vendor": "sqlite"})
-        monkeypatch.setattr(backup, "connections", {"default": connection})
+        copied = type("C", (), {"settings_dict": {"NAME": str(live)}, "vendor": "sqlite"})
+        monkeypatch.setattr(backup, "connections", {"default": copied})
         monkeypatch.setattr(backup, "_verify_audit", lambda file: True)
         monkeypatch.setattr(backup, "current_schema", list)
         assert backup.make_backup(tmp_path / "one").rows == {"pair": 2}
+
+
+@pytest.mark.django_db
+@pytest.mark.only_sqlite
+def test_a_database_that_refuses_the_entry_is_backed_up_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = Manifest(1, "2026-01-01T00:00:00+00:00", "sqlite", [], "database.sqlite3", "0" * 64, {}, True)
+    monkeypatch.setattr(backup_command, "make_backup", lambda folder: manifest)
+    for refuses in (True, False):
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA query_only={refuses}")
+        call_command("backup", "anywhere")
+        written = capsys.readouterr()
+        assert "no faults" in written.out
+        assert ("could not be recorded" in written.err) == refuses
+    assert Entry.objects.filter(action="database.backed-up").count() == 1
 
 
 @pytest.mark.pure

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from math import inf
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
+from audit.entries.append import NewEntry, append_entries
 from database.clock import read_clock
 from sync.metrics import declared
 from sync.metrics.exposition import Samples
@@ -106,6 +107,16 @@ def test_many_deliveries_of_one_route_hide_no_late_one_of_another(reason: str) -
         live, 10_002, route_id=route.pk, target_id=route.target_id, due_at=_moment(now - minutes(9))
     )
     assert 180 <= figure(figures(), declared.OLDEST_DUE) < 200
+
+
+def test_the_age_of_the_newest_backup_is_missing_until_one_was_made() -> None:
+    assert figures()[declared.BACKUP_AGE] == []
+    now = read_clock()
+    with transaction.atomic():
+        for hours in (30, 3, 50):
+            append_entries(NewEntry("system", "database.backed-up"), at=now - timedelta(hours=hours))
+        append_entries(NewEntry("system", "database.restored"), at=now)
+    assert 3 * 3600 <= figure(figures(), declared.BACKUP_AGE) < 3 * 3600 + 60
 
 
 @pytest.mark.nightly
