@@ -127,7 +127,8 @@ def _newest_refusal(claim: Claim, entity: LinkedEntity) -> Attempt | None:
         outcome=AttemptOutcome.FAILED,
         findings__isnull=False,
     )
-    return attempts.select_related("findings__subject").order_by("-pk").first()
+    # Not by the key: PostgreSQL would read all attempts in its order.
+    return attempts.select_related("findings__subject").order_by("-started_at", "-pk").first()
 
 
 def _refused_values(claim: Claim, attempt: Attempt) -> Mapping[str, object]:
