@@ -27,7 +27,7 @@ _STORED = frozenset({200, 202, 409, 422, 424})
 
 @dataclass(slots=True)
 class StoryContext:
-    """What the stories act on. `secret`: the one with which the identity service signs its webhooks."""
+    """What the stories act on. `secret`: of the source, with which the identity service signs its webhooks."""
 
     clock: MovedClock
     identity: IdentityService
