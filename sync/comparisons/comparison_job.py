@@ -1,7 +1,7 @@
 """The job of a comparison: read the records, walk the entities, confirm each difference, end.
 
 It may be killed anywhere: each page and each batch is a commit, after which another worker continues. It runs in a
-process of its own, at a low priority: mapping thousands of entities would keep the interpreter's lock of the worker.
+thread of the worker, because it mostly waits: for the systems that it reads, and for deliveries, which go first.
 """
 
 from django.db import transaction
@@ -127,4 +127,4 @@ def _require_turn(key: int) -> None:
         raise JobLost
 
 
-COMPARISON = JobKind(KIND, _run_job, _record_job_state, runs_in_subprocess=True, clean_up=delete_old_rows)
+COMPARISON = JobKind(KIND, _run_job, _record_job_state, clean_up=delete_old_rows)

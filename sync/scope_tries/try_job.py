@@ -1,7 +1,6 @@
 """The job of a try: walk the entities, count what becomes of each, end.
 
-It may be killed anywhere: each page is a commit, after which another worker continues. It only reads, and runs in a
-process of its own, as comparisons do.
+It may be killed anywhere: each page is a commit, after which another worker continues. It only reads.
 """
 
 from django.db import transaction
@@ -95,6 +94,4 @@ def _record_job_state(key: int, state: JobState, _failure: str) -> None:
         _append_ended_entry(ConditionTry.objects.get(pk=key))
 
 
-CONDITION_TRY = JobKind(
-    KIND, _run_job, _record_job_state, lambda: MAX_AT_ONCE, runs_in_subprocess=True, clean_up=delete_old_tries
-)
+CONDITION_TRY = JobKind(KIND, _run_job, _record_job_state, lambda: MAX_AT_ONCE, clean_up=delete_old_tries)

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 JOB = """
 import sync.management.commands.run_job
 from sync.jobs.kinds import job_kind
-job_kind("comparison")
+job_kind("export")
 """
 CHECKS = """
 from django.core.checks import run_checks
@@ -32,13 +32,13 @@ def loaded_modules(program: str, database: str) -> set[str]:
     return set(result.stdout.split())
 
 
-def test_a_comparison_loads_no_page_no_other_job_and_no_other_database(tmp_path: Path) -> None:
-    """Its process begins for each comparison, beside the worker: these modules would double its memory."""
+def test_an_export_loads_no_page_no_other_job_and_no_other_database(tmp_path: Path) -> None:
+    """Its process begins for each export, beside the worker: these modules would double its memory."""
     modules = loaded_modules(JOB, f"sqlite:///{tmp_path}/hub.sqlite3")
-    assert "sync.comparisons.comparison_job" in modules
+    assert "exports.jobs.lifecycle" in modules
     assert {name for name in modules if name.startswith("console.") and name.endswith(".admin")} == set()
     jobs = {
-        "exports.jobs.lifecycle",
+        "sync.comparisons.comparison_job",
         "sync.replays.replay_job",
         "sync.erasure.erase",
         "sync.catch_up.catch_up_job",

@@ -82,6 +82,4 @@ def _record_job_state(key: int, state: JobState, _failure: str) -> None:
         append_ended_entry(MatchLinking.objects.select_related("comparison").get(pk=key), SYSTEM)
 
 
-MATCH_LINKING = JobKind(
-    KIND, _run_job, _record_job_state, runs_in_subprocess=True, clean_up=delete_old_linkings
-)
+MATCH_LINKING = JobKind(KIND, _run_job, _record_job_state, clean_up=delete_old_linkings)
