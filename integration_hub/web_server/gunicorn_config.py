@@ -3,7 +3,6 @@ have the format of the hub's, and the web processes share the memory of what the
 `gunicorn.conf.py` names them.
 """
 
-import gc
 import os
 from typing import Any
 
@@ -12,6 +11,7 @@ from gunicorn.glogging import Logger
 
 from integration_hub.environment import read_env_file, read_log_format
 from integration_hub.logs.line_formatter import LineFormatter
+from sync.worker.process_tuning import freeze_loaded_objects
 
 
 class HubLogger(Logger):  # type: ignore[misc]
@@ -25,9 +25,8 @@ class HubLogger(Logger):  # type: ignore[misc]
 
 
 def when_ready(server: Any) -> None:
-    """Keep what is loaded out of later garbage collections, which would write to, and so copy, all that is shared."""
-    gc.collect()
-    gc.freeze()
+    """Let the web processes share what the master has loaded for as long as possible."""
+    freeze_loaded_objects()
 
 
 logger_class = HubLogger

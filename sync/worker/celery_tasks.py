@@ -27,7 +27,7 @@ from sync.jobs.job_execution import run_next_jobs
 from sync.metrics.listener import start_worker_metrics
 from sync.metrics.process_metrics import start_measuring
 from sync.worker.job_runner import run_here_or_in_subprocess
-from sync.worker.process_tuning import pin_to_one_core
+from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from sync.worker.work_in_progress import WorkInProgress
 from sync.worker.worker import Worker
@@ -68,7 +68,7 @@ def run_periodic_work() -> None:
 
 @shared_task(name="hub.run_jobs")  # type: ignore[untyped-decorator]
 def run_jobs() -> None:
-    """Run the jobs that are due: exports, back-tests, bulk replays and erasures."""
+    """Run the jobs that are due, of all kinds."""
     if _worker is None:
         run_next_jobs(run=run_here_or_in_subprocess)
     else:
@@ -88,6 +88,7 @@ def start_worker(**_: Any) -> None:
             _worker = Worker(settings.DELIVERY_THREADS, CHECK_SECONDS, CHECK_SECONDS, is_notified=False)
             # Before the threads start, because they inherit the core.
             pin_to_one_core()
+            freeze_loaded_objects()
             _worker.start()
             start_worker_metrics(settings.DELIVERY_THREADS)
 

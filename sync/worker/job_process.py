@@ -23,7 +23,7 @@ logger = logging.getLogger("hub.jobs")
 COMMAND = [*settings.COMMAND_LINE, "run_job"]
 NICENESS = 10
 _AUTOGROUP = Path("/proc/self/autogroup")
-_SCHEDULER_STATISTICS = Path("/proc/self/schedstat")
+_SCHEDULER_STATISTICS = Path("/proc/thread-self/schedstat")
 # Share of the time of a piece of work that it may wait for a core before it rests.
 _BUSY_SHARE = 0.02
 # Rest as a share of that time.
@@ -90,7 +90,7 @@ def yield_cpu_when_busy(should_continue: Callable[[], bool]) -> Callable[[], boo
 
 
 def _seconds_waited() -> float:
-    """Return the seconds for which this process was ready to run and had no core; 0 if the kernel reports none."""
+    """Return the seconds for which this thread was ready to run and had no core; 0 if the kernel reports none."""
     try:
         # The second figure of `schedstat` is the time on a run queue, in nanoseconds.
         return int(_SCHEDULER_STATISTICS.read_text().split()[1]) / 1e9

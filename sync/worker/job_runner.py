@@ -12,7 +12,7 @@ from sync.jobs.claims import find_due_kinds
 from sync.jobs.job_execution import run_job, run_next_jobs
 from sync.jobs.kinds import job_kinds
 from sync.jobs.running_job import RunningJob, ShouldContinue
-from sync.worker.job_process import run_in_subprocess
+from sync.worker.job_process import run_in_subprocess, yield_cpu_when_busy
 
 logger = logging.getLogger("hub.jobs")
 
@@ -72,5 +72,8 @@ class JobRunner:
 
 
 def run_here_or_in_subprocess(job: RunningJob, should_continue: ShouldContinue) -> None:
-    """Run a job in this thread, or in a separate process if its kind asks for that."""
-    (run_in_subprocess if job.kind.runs_in_subprocess else run_job)(job, should_continue)
+    """Run a job in this thread, resting while cores are short, or in a separate process if its kind asks for that."""
+    if job.kind.runs_in_subprocess:
+        run_in_subprocess(job, should_continue)
+    else:
+        run_job(job, yield_cpu_when_busy(should_continue))

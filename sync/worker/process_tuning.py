@@ -1,11 +1,15 @@
-"""Pin a process to one core, which saves CPU time.
+"""Pin a process to one core, which saves CPU time, and keep what it has loaded out of garbage collections.
 
 The threads of a process take turns at the interpreter's lock. A thread releases it for each statement, which takes
 microseconds. On several cores another thread is woken for it at once, on another core, and the first waits for
 milliseconds until it has the lock back; on one core it mostly has it back before any other thread runs.
+
+A full collection visits every object, and no other thread runs meanwhile. With all modules of the hub it took 100 ms
+and found nothing; during a comparison there was one every half second.
 """
 
 import fcntl
+import gc
 import logging
 import os
 from collections.abc import Sequence
@@ -47,6 +51,15 @@ def pin_to_one_core() -> None:
         logger.warning("this process cannot be pinned to a core: %s", error.strerror)
     else:
         _allowed = cores
+
+
+def freeze_loaded_objects() -> None:
+    """Leave all objects that exist now out of later garbage collections. Call it when the modules are loaded.
+
+    A process that is forked later shares their memory for longer: a collection would write to each of them.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def allowed_cores() -> Sequence[int]:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from sync.metrics.listener import start_worker_metrics
-from sync.worker.process_tuning import pin_to_one_core
+from sync.worker.process_tuning import freeze_loaded_objects, pin_to_one_core
 from sync.worker.worker import POLL_SECONDS, Worker
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -43,6 +43,7 @@ class Command(BaseCommand):
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         worker = Worker(threads, poll)
         pin_to_one_core()
+        freeze_loaded_objects()
         worker.start()
         start_worker_metrics(threads)
         self.stdout.write(f"Delivering with {threads} threads.")

@@ -103,14 +103,16 @@ call_command("run_worker", "--threads", "1", "--grace", "0")
 @pytest.mark.nightly
 @pytest.mark.one_database
 @pytest.mark.skipif(is_cpu_limited(), reason="this machine limits CPU time")
-def test_a_worker_is_pinned_at_its_start() -> None:
+def test_a_worker_is_pinned_and_its_modules_are_frozen_at_its_start() -> None:
     surroundings = os.environ | {
         "DJANGO_SETTINGS_MODULE": "integration_hub.settings",
         "KEEP_TO_ONE_CORE": "on",
     }
     result = subprocess.run(
-        [sys.executable, "-c", f"{WORKER}\nimport os; print(len(os.sched_getaffinity(0)))"],
+        [sys.executable, "-c", f"{WORKER}\nimport gc, os; print(len(os.sched_getaffinity(0)), gc.get_freeze_count())"],
         env=surroundings, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert int(result.stdout.split()[-1]) == 1
+    cores, frozen = map(int, result.stdout.split()[-2:])
+    assert cores == 1
+    assert frozen > 100_000, "a collection would visit the objects of all modules"
