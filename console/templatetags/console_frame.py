@@ -70,13 +70,15 @@ def find_box(context: Any) -> SafeString:
         '<form method="post" action="{}" role="search" class="find">'
         '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
         '<input type="search" name="term" maxlength="{}" autocomplete="off" spellcheck="false" data-search '
-        'aria-label="{}" aria-keyshortcuts="Control+K /" placeholder="{}" value="{}"></form>',
+        'aria-label="{}" aria-keyshortcuts="Control+K /" placeholder="{}" value="{}">'
+        '<button class="visually-hidden">{}</button></form>',
         reverse("admin:find"),
         context["csrf_token"],
         MAX_TERM_LENGTH,
         _("Find a person or an event"),
         _("Name, e-mail, id or reference") if can_find_people else _("Id or reference"),
         context.get("term", ""),
+        _("Search"),
     )
 
 
