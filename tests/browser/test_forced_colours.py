@@ -35,7 +35,9 @@ _LOOKS = """
 """
 _FOCUS = """
 () => {
-  const style = getComputedStyle(document.activeElement);
+  const element = document.activeElement;
+  // The outline of a link that covers its row is that of the row.
+  const style = getComputedStyle(element, element.matches("a.covers-row") ? "::after" : null);
   const ground = getComputedStyle(document.body).backgroundColor;
   return parseFloat(style.outlineWidth) >= 2
     && style.outlineStyle !== "none" && style.outlineColor !== ground;

@@ -65,7 +65,7 @@ def test_the_list_is_filtered_and_the_view_saved_shared_and_removed(log_in: LogI
     send(browser, "form.save-view", name="Failed ones")
     assert SavedView.objects.get().is_shared
     browser.press(".tabs a:has-text('Failed ones')")
-    send(browser, ".tabs form.at-end")
+    browser.press("button:has-text('Remove this view')")
     assert not SavedView.objects.exists()
 
 
