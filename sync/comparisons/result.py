@@ -122,5 +122,6 @@ def _having(
 
 
 def _delete_batches(rows: QuerySet[ComparisonRecord] | QuerySet[Difference]) -> None:
-    while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:DELETE_BATCH]):
+    # In the order of an index of one comparison: by their keys, the rows of all others would be read too.
+    while keys := list(rows.order_by("record_id").values_list("pk", flat=True)[:DELETE_BATCH]):
         rows.filter(pk__in=keys).delete()

@@ -90,7 +90,8 @@ def is_clearing(comparison: Comparison) -> bool:
 def clear_side(run: ComparisonRun, *row_sets: QuerySet[Any], **values: Any) -> None:
     """Delete what was read of a side, in batches, and let it begin anew with these values of the comparison."""
     for rows in row_sets:
-        while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:DELETE_BATCH]):
+        # In the order of an index of one comparison.
+        while keys := list(rows.order_by("record_id").values_list("pk", flat=True)[:DELETE_BATCH]):
             with transaction.atomic():
                 rows.filter(pk__in=keys).delete()
                 run.commit()
