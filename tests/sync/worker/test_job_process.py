@@ -1,11 +1,14 @@
-"""An export pauses on a busy machine, and nowhere else."""
+"""A job pauses on a busy machine, and nowhere else."""
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sync.jobs.running_job import JobKind, RunningJob, ShouldContinue
 from sync.worker import job_process
+from sync.worker.job_runner import run_here_or_in_subprocess
 
 
 class Machine:
@@ -51,6 +54,16 @@ def test_a_job_pauses_half_as_long_as_it_worked_on_a_busy_machine(
     assert machine.rests == [0.05, 0.05], (
         "neither after a piece that waited for nothing, nor for an older wait"
     )
+
+
+def test_a_job_in_a_thread_of_the_worker_pauses_too(machine: Machine) -> None:
+    def work_once(_: RunningJob, goes_on: ShouldContinue) -> None:
+        machine.work(0.1, waited=0.05)
+        assert goes_on()
+
+    kind = JobKind("any", work_once)
+    run_here_or_in_subprocess(RunningJob(1, kind, 1, uuid.uuid4()), lambda: True)
+    assert machine.rests == [0.05]
 
 
 def test_no_pause_is_longer_than_a_second_and_the_check_after_it_counts(
