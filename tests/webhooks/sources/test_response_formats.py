@@ -107,8 +107,8 @@ def test_every_other_answer_to_a_verified_request_has_the_format(hub: Hub, monke
     limited = [hub.post_signed(EXAMPLE, f"msg_{number}") for number in range(15)][-1]
     assert (limited.status_code, limited.json()["forwardedStatusCode"]) == (200, 429)
     assert "Retry-After" in limited
-    # Listed with the status that the sender really got.
-    assert Refusal.objects.get(code="too-many-requests").status == 200
+    # Listed with the status that the sender really got; a row a minute.
+    assert set(Refusal.objects.filter(code="too-many-requests").values_list("status", flat=True)) == {200}
     # One that is not verified gets the standard answer.
     unverified = hub.post(EXAMPLE, "aurora")
     assert (unverified.status_code, unverified["Content-Type"]) == (401, "application/problem+json")
