@@ -1,4 +1,5 @@
-"""Run jobs in a process of their own, at a lower priority than receiving and delivering.
+"""Let jobs use the CPU behind receiving and delivering: in a process of their own at a lower priority, and with rests
+while cores are short.
 
 An export would keep a core busy for minutes, and the interpreter's lock of the worker with it.
 """
