@@ -40,12 +40,16 @@ def make_person(number: int) -> dict[str, Any]:
     }
 
 
+def names_of_person(person: Mapping[str, Any]) -> list[str]:
+    """Return the names of a user, which lists show to roles that may see payload contents."""
+    return [person["name"]["givenName"], person["name"]["familyName"].split()[0]]
+
+
 def texts_of_person(person: Mapping[str, Any]) -> list[str]:
     """Return the texts of a user that identify the person."""
     return [
         person["username"],
-        person["name"]["givenName"],
-        person["name"]["familyName"].split()[0],
+        *names_of_person(person),
         person["emails"][0]["address"],
         person["mobiles"][0]["number"],
         person["address"],
