@@ -261,6 +261,7 @@ def test_a_refused_password_is_never_tried_again_until_a_person_tests_the_connec
 def test_a_refusal_by_a_rule_or_an_answer_without_a_token_is_not_tried_again() -> None:
     answers: dict[str, Reply] = {
         "rule": Reply(200, {"token": "t0ken-of-error", "error": "INVALID_CREDENTIALS_ERROR"}),
+        "status 400": Reply(400, {"error": "wrong"}),
         "none": Reply(200, {"error": "wrong"}),
         "another type": Reply(200, {"token": {"value": "x"}}),
         "a page": Reply(200, raw=b"<html>Wrong password</html>"),
@@ -275,7 +276,7 @@ def test_a_refusal_by_a_rule_or_an_answer_without_a_token_is_not_tried_again() -
         with serving(server) as service:
             with pytest.raises((CredentialsRefused, UnreadableResponse)) as caught:
                 fetch(service.url, **over)
-            assert isinstance(caught.value, CredentialsRefused) is (name == "rule"), name
+            assert isinstance(caught.value, CredentialsRefused) is (name in ("rule", "status 400")), name
             with pytest.raises(CredentialsRefused, match="is not retried"):
                 fetch(service.url, **over)
             assert server.log_ins == 1, name
