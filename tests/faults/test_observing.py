@@ -50,8 +50,8 @@ def test_an_observing_route_writes_nothing(
         write(
             fleet, "UPDATE sync_route SET mode = 'observe', retry_base_seconds = 0.5, retry_cap_seconds = 1"
         )
-        # The pauses of a breaker would double until all errors are answered.
-        write(fleet, "UPDATE sync_connection SET breaker_failures = 10000")
+        # The pauses of a breaker double until all errors are used up; the first would take 15 s.
+        write(fleet, "UPDATE sync_connection SET breaker_seconds = 1")
         driver = Driver(services[0], lambda: [fleet.webs[0].port])
         driver.add_people(PEOPLE)
         for service in services:

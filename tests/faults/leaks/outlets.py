@@ -16,6 +16,7 @@ from tests.support.people import browser
 from webhooks.models import Event, Payload
 
 ROLES = ("support", "auditor", "administrator")
+LISTS = ("webhooks/event", "sync/failuregroup", "audit/entry", "sync/connection")
 OWN_APPS = ("audit", "webhooks", "sync", "exports", "console")
 
 
@@ -60,10 +61,14 @@ def texts_of_event(client: Client, event: Event) -> Iterator[str]:
     yield client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode("utf-8", "replace")
 
 
+def text_of_list(client: Client, path: str) -> str:
+    return client.get(f"/admin/{path}/").content.decode("utf-8", "replace")
+
+
 def texts_of_lists(client: Client) -> Iterator[str]:
-    """Yield what a person reads of all events, of the failures and of the audit log."""
-    for path in ("webhooks/event", "sync/failuregroup", "audit/entry", "sync/connection"):
-        yield client.get(f"/admin/{path}/").content.decode("utf-8", "replace")
+    """Yield what a person reads of all events, of the failures, of the audit log and of the connections."""
+    for path in LISTS:
+        yield text_of_list(client, path)
 
 
 def texts_of_preview(client: Client, event: Event) -> Iterator[str]:

@@ -81,7 +81,9 @@ def run_situations(hub: Hub, situations: list[Situation]) -> Findings:
         for outlet, text in run_situation(hub, number, situation, people):
             findings.search(situation.name, outlet, text, texts)
     stored = {
-        f"lists of {role}": "\n".join(outlets.texts_of_lists(client)) for role, client in people.items()
+        f"{path} of {role}": outlets.text_of_list(client, path)
+        for role, client in people.items()
+        for path in outlets.LISTS
     }
     stored["columns"] = "\n".join(outlets.stored_columns())
     stored["mails"] = "\n".join(str(one.message()) for one in mail.outbox)
@@ -90,10 +92,11 @@ def run_situations(hub: Hub, situations: list[Situation]) -> Findings:
             archive.read(name).decode("utf-8", "replace") for name in archive.namelist()
         )
     names = {name for number in range(len(situations)) for name in names_of_person(make_person(number))}
-    unnamed = [text for text in findings.persons if text not in names]
+    without_names = [text for text in findings.persons if text not in names]
     for outlet, text in stored.items():
-        # Of the three roles, support alone may see payload contents, and with them who an event is about.
-        findings.search("all", outlet, text, unnamed if outlet == "lists of support" else findings.persons)
+        # The list of events names people to roles that may see payload contents: of these three, support.
+        is_named = outlet == "webhooks/event of support"
+        findings.search("all", outlet, text, without_names if is_named else findings.persons)
     return findings
 
 

@@ -1,6 +1,8 @@
 """Answers in a source's response format over HTTP, with their receipts and repeats."""
 
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,6 +98,9 @@ def test_a_failure_and_a_success_are_answered_in_the_format_and_repeated_byte_fo
 
 
 def test_every_other_answer_to_a_verified_request_has_the_format(hub: Hub, monkeypatch: Any) -> None:
+    # Refusals have a row a minute.
+    now = datetime.now(UTC)
+    monkeypatch.setattr("webhooks.receiving.incoming_request.timezone", SimpleNamespace(now=lambda: now))
     choose(FORMATS["zitadel"])
     unusable = hub.post_signed(b"{}")
     assert (unusable.status_code, unusable.json()["forwardedStatusCode"]) == (200, 400)
@@ -107,8 +112,8 @@ def test_every_other_answer_to_a_verified_request_has_the_format(hub: Hub, monke
     limited = [hub.post_signed(EXAMPLE, f"msg_{number}") for number in range(15)][-1]
     assert (limited.status_code, limited.json()["forwardedStatusCode"]) == (200, 429)
     assert "Retry-After" in limited
-    # Listed with the status that the sender really got; a row a minute.
-    assert set(Refusal.objects.filter(code="too-many-requests").values_list("status", flat=True)) == {200}
+    # Listed with the status that the sender really got.
+    assert Refusal.objects.get(code="too-many-requests").status == 200
     # One that is not verified gets the standard answer.
     unverified = hub.post(EXAMPLE, "aurora")
     assert (unverified.status_code, unverified["Content-Type"]) == (401, "application/problem+json")
