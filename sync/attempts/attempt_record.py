@@ -32,6 +32,7 @@ from sync.planning.references import Reference
 from sync.planning.scope import digest_condition
 from sync.references.missing_references import delete_missing
 from sync.references.record_references import ReferenceChanges
+from sync.search.search_digests import DigestSet
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import Payload, State
 
@@ -54,7 +55,7 @@ _GROUP_RECOVERED = Statement(
 @dataclass(frozen=True, slots=True)
 class FinishedAttempt:
     """An attempt that has ended, with its result, its findings, the recorders of its calls, these as stored, and what
-    changes in the references of its record.
+    changes in the references of its record. `digests`: of the entity, unless they are stored already.
     """
 
     claim: Claim
@@ -63,6 +64,7 @@ class FinishedAttempt:
     recorders: list[AttemptRecorder]
     calls: SettledCalls
     reference_changes: ReferenceChanges | None = None
+    digests: DigestSet | None = None
     ended_at: datetime = field(default_factory=timezone.now)
 
     def add_to(self, batch: WriteBatch, pending_answer: PendingAnswer | None) -> None:

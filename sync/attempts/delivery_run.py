@@ -40,7 +40,6 @@ from sync.attempts.call_log import AttemptRecorder, ClaimLost, renew_rechecks
 from sync.attempts.observed import keeps_success, kept_result, observed_result
 from sync.attempts.plan import AttemptFindings, Connectors
 from sync.attempts.refused_access import classify_refusal
-from sync.attempts.search_index import update_search_digests
 from sync.attempts.settle import SettledAttempt, settle_attempt
 from sync.attempts.taken_values import resolve_taken_values
 from sync.deliveries.claims import Claim, ConnectionPaused, claim_delivery
@@ -140,7 +139,6 @@ def _run_traced(claim: Claim) -> RunResult:
         schedule_arrived(claim.delivery.pk)
     if findings.plan is not None and findings.plan.found.has_failed_proof and not claim.observes:
         note_failed_proof(claim.delivery)
-    update_search_digests(claim, findings)
     if _has_new_record(claim, settled.result, findings):
         schedule_referring(claim.delivery)
     next_delivery = claim.delivery.pk if settled.is_due_again else _find_next_delivery(claim.delivery)

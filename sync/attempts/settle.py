@@ -1,4 +1,6 @@
-"""Settle an attempt in one short commit: result, delivery, covered siblings, events, link, calls, audit entries."""
+"""Settle an attempt in one short commit: result, delivery, covered siblings, events, link, calls, audit entries, and
+the digests by which the person is found.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +18,7 @@ from sync.attempts.breaker_feedback import leaves_breakers_unchanged, update_bre
 from sync.attempts.call_log import AttemptRecorder, collect_calls, renew_rechecks
 from sync.attempts.event_outcome import outcome_of_attempt
 from sync.attempts.plan import AttemptFindings
+from sync.attempts.search_index import find_new_digests
 from sync.attempts.waiters import find_only_waiter
 from sync.deliveries.claims import Claim
 from sync.deliveries.event_state import END_EVENT, refresh_event_states
@@ -35,6 +38,7 @@ from sync.planning.change import ChangeAction, ScopeMove
 from sync.references.missing_references import store_missing
 from sync.references.record_references import ReferenceChanges, find_changes
 from sync.references.value_holders import NONE_TAKEN, store_holders
+from sync.search.search_digests import add_digests, store_digests
 from webhooks.delivery_port import PendingAnswer
 from webhooks.models import State
 
@@ -78,7 +82,8 @@ def settle_attempt(
 
     1. If a request of this process waits for the event, prepare its answer.
     2. If nothing but this delivery changes, write everything by one batch, which fails if the delivery is not ours any
-       more, a replay was requested, or its link or a stream of the audit log was changed meanwhile.
+       more, a replay was requested, or its link, a stream of the audit log or the digests of the entity were changed
+       meanwhile.
     3. Otherwise, or if that failed, lock what changes, and decide and write in a transaction.
     4. Once it is committed, let the request answer.
     """
@@ -86,7 +91,13 @@ def settle_attempt(
     # Here, because nothing should be encrypted while rows are locked.
     calls = collect_calls(recorders, claim.delivery.event.key)
     finished = FinishedAttempt(
-        claim, result, findings, recorders, calls, _find_reference_changes(claim, result, findings)
+        claim,
+        result,
+        findings,
+        recorders,
+        calls,
+        _find_reference_changes(claim, result, findings),
+        find_new_digests(claim, findings),
     )
     answer = _WaitingAnswer(claim)
     try:
@@ -103,6 +114,9 @@ def settle_attempt(
         answer.release_answer()
         raise
     answer.confirm_answer()
+    if settled is not None and finished.digests is not None:
+        # Other deliveries of the event, in this process, have the same row.
+        claim.delivery.event.key.search_state = finished.digests.state
     return settled
 
 
@@ -212,6 +226,9 @@ def _settle_in_one_batch(finished: FinishedAttempt, answer: _WaitingAnswer) -> S
         heads=claim.stream_heads,
     )
     batch.execute(*entries.writes)
+    if finished.digests is not None:
+        subject = (claim.delivery.event.key, claim.delivery.entity_type, claim.delivery.entity_id)
+        add_digests(batch, *subject, finished.digests)
     try:
         batch.run()
     except (GuardFailed, IntegrityError):
@@ -255,6 +272,10 @@ def _settle_with_locks(finished: FinishedAttempt, answer: _WaitingAnswer) -> Set
         *covered,
         at=finished.ended_at,
     )
+    if finished.digests is not None:
+        # If others are stored meanwhile, three times, the next event of the entity stores them.
+        subject = (claim.delivery.event.key, claim.delivery.entity_type, claim.delivery.entity_id)
+        store_digests(*subject, finished.digests)
     return SettledAttempt(
         events, finished.result, is_due_again=state == State.PENDING, outcome=answer.outcome
     )

@@ -84,38 +84,55 @@ def store_digests(
     """Replace the stored digests of an entity by these. Returns False, having written nothing, if the key of the
     subject was destroyed, because an erasure has removed the entity; or if the stored state is not `only_from`, an
     empty one for none; or if another process stored digests of the entity at the same time, three times.
-
-    1. Read the stored state and digests, without a lock.
-    2. In one write batch, store the new state unless it has changed since, which locks the key of the subject: an
-       erasure destroys it before or after. The same batch writes the digests that differ.
     """
     for _ in range(_MAX_TRIES):
-        rows = _READ_STORED.fetch_all(subject.pk)
-        if not rows:
-            return False
-        state = rows[0][0] or ""
-        if only_from is not None and state != only_from:
-            return False
-        stored = {bytes(digest): (pk, at) for _, pk, digest, at in rows if pk is not None}
         batch = WriteBatch()
-        batch.require(_STORE_STATE.bind(new.state, subject.pk, state))
-        _add_changes(batch, stored, new)
-        batch.insert(
-            *(
-                SearchDigest(
-                    digest=digest, subject_id=subject.pk, entity_type=entity_type, entity_id=entity_id
-                )
-                for digest in new.digests
-                if digest not in stored
-            )
-        )
+        if not add_digests(batch, subject, entity_type, entity_id, new, only_from=only_from):
+            return False
         try:
             batch.run()
         except (GuardFailed, IntegrityError):
             continue
-        subject.search_state = new.state
         return True
     return False
+
+
+def add_digests(
+    batch: WriteBatch,
+    subject: SubjectKey,
+    entity_type: str,
+    entity_id: str,
+    new: DigestSet,
+    *,
+    only_from: str | None = None,
+) -> bool:
+    """Add to a batch what replaces the stored digests of an entity by these: nothing if they are stored already.
+    Returns False, having added nothing, if the key of the subject was destroyed, or if the stored state is not
+    `only_from`, an empty one for none.
+
+    The stored state and digests are read here, without a lock. The batch stores the new state unless it has changed
+    since, which locks the key of the subject: an erasure destroys it before or after. If it has changed, the batch
+    fails with GuardFailed or IntegrityError.
+    """
+    rows = _READ_STORED.fetch_all(subject.pk)
+    if not rows:
+        return False
+    state = rows[0][0] or ""
+    if only_from is not None and state != only_from:
+        return False
+    if state == new.state:
+        return True
+    stored = {bytes(digest): (pk, at) for _, pk, digest, at in rows if pk is not None}
+    batch.require(_STORE_STATE.bind(new.state, subject.pk, state))
+    _add_changes(batch, stored, new)
+    batch.insert(
+        *(
+            SearchDigest(digest=digest, subject_id=subject.pk, entity_type=entity_type, entity_id=entity_id)
+            for digest in new.digests
+            if digest not in stored
+        )
+    )
+    return True
 
 
 def _add_changes(batch: WriteBatch, stored: Mapping[bytes, tuple[int, Any]], new: DigestSet) -> None:

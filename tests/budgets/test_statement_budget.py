@@ -13,7 +13,7 @@ from django.db.backends.utils import CursorWrapper
 from database import statement
 from sync.execution.executor import run_due_deliveries
 from tests.support.database.write_batches import split_statement
-from tests.support.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub, new_sealing_key
 from tests.support.simultaneous_webhooks import SimultaneousWebhooks
 
 pytestmark = pytest.mark.concurrent
@@ -149,6 +149,27 @@ def test_a_webhook_whose_source_waits_for_the_result(hub: Hub, watched: Watched)
     ]
     assert watched.commits == 3, "stored and claimed; recorded before sending; settled and answered"
     assert watched.trips == trips("result", watched)
+
+
+def test_a_webhook_that_changes_a_value_by_which_the_person_is_found(
+    hub: Hub, watched: Watched, settings: Any
+) -> None:
+    settings.SEARCH_KEYS = [new_sealing_key()]
+    hub.change_email("anna.before@example.com")
+    hub.post_signed(EXAMPLE)
+    hub.wait_until_quiet()
+    watched.statements.clear()
+    watched.commits = watched.trips = 0
+    hub.change_email("anna.budget@example.com")
+    assert b'"updated"' in hub.post_signed(EXAMPLE).content
+    hub.wait_until_quiet()
+    assert sorted(set(watched.statements) - {*KEY, *RECEIVED, *LOGGED, *RESULT, "INSERT sync_attempt"}) == [
+        "INSERT sync_searchdigest",
+        "UPDATE sync_searchdigest",
+        "UPDATE webhooks_subjectkey",
+    ]
+    assert watched.commits == 3, "none for the digests: they are stored by the commit that settles"
+    assert watched.trips == trips("result", watched) + (connection.vendor == "postgresql")
 
 
 def test_a_webhook_of_a_new_person(hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

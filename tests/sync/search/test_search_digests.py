@@ -13,7 +13,7 @@ from django.utils import timezone
 from sync.erasure.erase import run_erasure
 from sync.housekeeping.batch_deletion import delete_events
 from sync.housekeeping.retention_rules import prune_expired
-from sync.models import Connection, Mapping, Route, SearchDigest
+from sync.models import Attempt, Connection, Mapping, Route, SearchDigest
 from sync.planning.search_values import MAX_VALUES, normalize_value
 from sync.search import search_digests
 from sync.search.person_search import Hits, find_by_value
@@ -163,6 +163,31 @@ def test_what_another_process_stored_meanwhile_is_read_again(
         "virtanen": [True],
         "aalto": [True],
     }
+
+
+@pytest.mark.parametrize(
+    "others", [["koski"], ["salo", "anna", "salo anna"]], ids=["other values", "the same"]
+)
+def test_an_attempt_is_settled_although_another_process_stores_digests(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    """Holds that the settling commit, whose batch fails then, is made again with the digests of the entity."""
+    deliver(hub)
+    key, compare, left = SubjectKey.objects.get(), search_digests._add_changes, [others]
+
+    def store_another_first(*arguments: Any) -> None:
+        compare(*arguments)
+        if left:
+            assert store_digests(key, "USER", ANNA, DigestSet.of_values(left.pop()))
+
+    monkeypatch.setattr(search_digests, "_add_changes", store_another_first)
+    rename(hub, "Salo")
+    assert not left
+    assert [str(attempt.outcome) for attempt in Attempt.objects.order_by("pk")] == ["unchanged", "succeeded"]
+    assert [hit.is_former for hit in find_by_value("salo").hits] == [False]
+    if others == ["koski"]:
+        assert [hit.is_former for hit in find_by_value("koski").hits] == [True]
+    assert [hit.is_former for hit in find_by_value("aalto").hits] == [True]
 
 
 @pytest.mark.promise("I19")
