@@ -146,7 +146,7 @@ def execute_sql(
     if connection.connection is None:
         connection.ensure_connection()
     raw_connection = connection.connection
-    with connection.wrap_database_errors:
+    try:
         if is_sqlite:
             cursor = raw_connection.cursor()
             try:
@@ -158,6 +158,10 @@ def execute_sql(
         # Bytes, so that the cached text is encoded only once.
         cursor.execute(_with_numbered_parameters(sql), values)
         return fetch(cursor)
+    except connection.Database.Error:
+        # Not entered before: nearly all statements succeed.
+        with connection.wrap_database_errors:
+            raise
 
 
 def _raw_cursor(raw_connection: Any) -> Any:
