@@ -199,7 +199,13 @@ def _find_place(
         target = find_next_link(page.response.headers.get("link", ""))
     else:
         assert paging.next is not None, "required by the settings"
-        target = as_text(client.evaluate(paging.next, request, page.body))
+        found = client.evaluate(paging.next, request, page.body)
+        target = as_text(found)
+        if target is None and found not in (None, False):
+            # As the end of the list, it would make a comparison count all further items as missing.
+            raise client.unreadable_error(
+                request, "the place of the next page is neither a text nor a number"
+            )
     if not target:
         return None
     if len(target) > MAX_CURSOR_LENGTH:

@@ -186,11 +186,19 @@ def test_a_hostile_address_is_an_error(given: str, kind: type[ConnectorError]) -
         assert len(str(caught.value)) < 200
 
 
-def test_a_next_page_of_another_type_ends_the_list() -> None:
-    cases: list[Any] = [{"a": 1}, True, None, ""]
-    for given in cases:
-        with serving(lambda _, given=given: Reply(200, {"items": FIVE[:2], "next": given})) as service:
-            assert read_ids(service.url, paging="cursor", next="next") == IDS[:2]
+@pytest.mark.parametrize("given", [None, "", False])
+def test_a_list_ends_where_no_next_page_is_named(given: Any) -> None:
+    with serving(lambda _: Reply(200, {"items": FIVE[:2], "next": given})) as service:
+        assert read_ids(service.url, paging="cursor", next="next") == IDS[:2]
+
+
+@pytest.mark.parametrize("given", [{"after": 1}, ["a"], [], True])
+def test_a_next_page_that_is_no_text_is_an_error(given: Any) -> None:
+    """Holds that a wrong expression for the next page does not end the list: what follows would count as missing."""
+    with serving(lambda _: Reply(200, {"items": FIVE[:2], "next": given})) as service:
+        for style in ("cursor", "next_url"):
+            with pytest.raises(UnreadableResponse, match="next page is neither a text nor a number"):
+                read_ids(service.url, paging=style, next="next")
 
 
 def test_no_value_of_an_address_is_in_a_path_template() -> None:
