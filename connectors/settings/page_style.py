@@ -101,7 +101,7 @@ class Paging(Declared):
     next: JmesPathExpression | None = nullable(
         Expression(),
         "With `cursor` and `next_url`: where the cursor, or the address, of the next page is in a response. The "
-        "last page has none, or an empty one.",
+        "last page has none: null, false or an empty text.",
         example="paging.next.after",
     )
     count: str | None = setting(
