@@ -100,9 +100,12 @@ def test_a_filter_or_a_search_shows_exactly_the_matching_entries() -> None:
         "action=replays&q=entity:USER:NOBODY": [],
     }
     for query, shown in queries.items():
-        rows = client.get(f"{LIST}?{query}").context["page"].rows
+        page = client.get(f"{LIST}?{query}")
+        rows = page.context["page"].rows
         actions = [row.entry.action for row in rows if row.entry.action != "person.logged-in"]
         assert actions == shown, query
+        is_search_without_result = "q=" in query and not shown
+        assert ("Nothing found for" in visible_text(page)) is is_search_without_result, query
 
 
 def test_a_check_is_requested_on_the_page_once_in_a_few_minutes() -> None:
