@@ -136,6 +136,14 @@ def test_a_list_names_its_damaged_rows_and_works_without_them(
     assert f"{EVENTS}{history[0].pk}/change/" in page
 
 
+def test_the_page_of_a_damaged_event_and_that_of_its_replay_name_it(
+    history: tuple[Event, Event, Event], support: Client
+) -> None:
+    damage(history[1], "received_at", WORST)
+    for page in ("change", "replay"):
+        assert_named(support, f"{EVENTS}{history[1].pk}/{page}/", history[1], "received_at")
+
+
 @pytest.mark.submission
 def test_a_damaged_value_is_logged(
     history: tuple[Event, Event, Event], support: Client, caplog: pytest.LogCaptureFixture
