@@ -99,7 +99,8 @@ def test_approved_deliveries_are_sent_and_recorded_with_person_and_reason(
     staff = approver("support")
     confirm = select_deliveries(staff, "approve", first)
     assert ">Approve 1 delivery</button>" in text_of(staff.get(confirm))
-    staff.post(confirm, WHY, follow=True, REMOTE_ADDR="192.0.2.9")
+    answer = staff.post(confirm, WHY, follow=True, REMOTE_ADDR="192.0.2.9")
+    assert "1 delivery approved." in text_of(answer)
     hub.wait_until_idle()
     assert hub.customer("LEAVER1")["active"] is False
     assert hub.customer("LEAVER2")["active"] is True
