@@ -81,6 +81,8 @@ def test_values_that_no_index_can_count_are_all_offered_without_a_number() -> No
     assert set(offered("state=dead&source=aurora")["event_type"].values()) == {""}
     assert len(offered("event_type=UPDATE")["code"]) > 40
     assert set(offered("event_type=UPDATE")["event_type"].values()) == {"1", "4"}
+    for one_entity in ("entity_id=USR-0", "q=USR-0"):
+        assert offered(f"event_type=UPDATE&{one_entity}")["code"] == {"target-rejected": "1"}
 
 
 def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
