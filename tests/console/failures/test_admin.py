@@ -39,6 +39,8 @@ def test_the_list_shows_the_largest_group_first_and_tabs_by_decision(group: Fail
     support = logged_in("support")
     listed = support.get(LIST).content.decode()
     assert describe_code("target-unavailable", "The shop").title in listed
+    replays = re.findall(r"/replay/new/\?state=dead&amp;code=([\w-]+)", listed)
+    assert replays == ["target-unavailable"], "a rejection would only be repeated"
     rows = re.findall(r"failuregroup/(\d+)/change/", listed)
     assert rows[0] == str(group.pk)
     assert len(set(rows)) == 2
