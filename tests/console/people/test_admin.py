@@ -29,10 +29,12 @@ def test_a_new_person_may_open_the_console_and_has_the_chosen_roles() -> None:
 
 def test_saving_a_person_does_not_change_the_password() -> None:
     anna, client = person("support", "anna"), browser()
+    page = client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
+    assert 'href="../password/">Set a password…</a>' in page
     anna.set_password("correct horse battery")
     anna.save()
     page = client.get(f"{PEOPLE}{anna.pk}/change/").content.decode()
-    assert 'href="../password/"' in page
+    assert 'href="../password/">Set a new password…</a>' in page
     assert anna.password not in page
     assert "pbkdf2" not in page
     form = {"username": "anna", "is_active": "on", "is_staff": "on", "last_name": "Aalto"}

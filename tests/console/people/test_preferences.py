@@ -54,6 +54,9 @@ def test_times_are_shown_in_the_persons_zone_from_the_next_page_on() -> None:
     )
     page = logged_in("support").get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
     assert "2026-03-04 12:00:00 UTC" in page
+    client.post(PAGE, {"time_zone": "", "has_shortcuts": "on"})
+    page = client.get(f"/admin/webhooks/event/{event.pk}/change/").content.decode()
+    assert "2026-03-04 12:00:00 UTC" in page, "back to the default"
 
 
 def test_an_unknown_zone_is_refused_and_not_stored() -> None:
