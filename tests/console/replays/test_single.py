@@ -191,12 +191,16 @@ def carrying(hub: Hub) -> Event:
 def test_overwriting_newer_data_needs_its_own_permission(hub: Hub) -> None:
     event = carrying(hub)
     support, administrator = logged_in("support"), logged_in("administrator")
-    assert "overwriting newer data" not in text_of(support.get(page_of(event)))
+    shown = text_of(support.get(page_of(event)))
+    assert "overwriting newer data" not in shown
+    assert 'value="received"' in shown
+    assert "Replay without sending" in text_of(support.get(page_of(event, "?payload_choice=received")))
     assert support.get(page_of(event, "?payload_choice=anyway")).status_code == 403
     form = confirmation_fields(support, event)
     assert support.post(page_of(event), form | {"payload_choice": "anyway"}).status_code == 403
     page = administrator.get(page_of(event, "?payload_choice=anyway"))
     assert "As you chose" in text_of(page)
+    assert "Replay 1 event" in text_of(page)
     administrator.post(page_of(event), confirmation_fields(administrator, event, "?payload_choice=anyway"))
     hub.wait_until_idle()
     assert hub.customer()["email"] == "old@example.com"
