@@ -151,6 +151,8 @@ def test_a_trial_on_an_event_shows_changes_to_the_last_known_record() -> None:
     (entry,) = entries("event.revealed")
     details = entry["details"]
     assert (details["reason"], details["purpose"]) == ("new rules", "mapping_trials")
+    elsewhere = client.post(address(a_mapping_in_use(LOWER)[0], "try"), given)
+    assert "No route of this mapping delivered this event." in text_of(elsewhere)
 
 
 # Expressions that would tell one bit of a name each, by their value, its absence, or a failure.
