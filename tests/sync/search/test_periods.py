@@ -11,6 +11,7 @@ from django.test import Client
 from console.models import Preference
 from sync.search.time_ranges import format_moment, to_absolute_params, to_input_value
 from tests.support.builders.history import an_event
+from tests.support.pages import visible_text
 from tests.support.people import person
 
 HELSINKI = ZoneInfo("Europe/Helsinki")
@@ -108,6 +109,20 @@ def test_an_old_address_without_a_zone_means_utc(maija: Client) -> None:
         "page"
     ]
     assert [row.event.entity_id for row in page.rows] == ["USR-10"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("received_from=2026-01-15T08:00:00Z", "Received: from 2026-01-15 10:00"),
+        ("received_to=2026-01-15T09:00:00Z", "Received: before 2026-01-15 11:00"),
+    ],
+)
+def test_a_period_with_one_end_is_named_in_the_time_zone_of_the_person(
+    maija: Client, query: str, text: str
+) -> None:
+    assert text in visible_text(maija.get(f"{LIST}?{query}"))
 
 
 @pytest.mark.django_db
