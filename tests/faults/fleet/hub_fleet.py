@@ -21,6 +21,10 @@ Services = tuple[IdentityService, ShopService]
 
 START_SECONDS = 90
 IDLE_SECONDS = 180.0
+_OPEN_DELIVERIES = """SELECT id, state, code, due_at, lease_until, attempts_used, deaths FROM sync_delivery
+WHERE state IN ('pending', 'retrying', 'running') ORDER BY id LIMIT 10"""
+_BREAKERS = """SELECT connection_id, code, failures, openings, open_until FROM sync_breaker
+WHERE open_until IS NOT NULL ORDER BY connection_id LIMIT 10"""
 VARIABLES = {
     "LEASE_SECONDS": "3",
     "RECHECK_SECONDS": "3600",  # a re-check would make a delivery run again while the result is read
@@ -107,14 +111,24 @@ class Fleet:
                 time.sleep(0.05)
 
     def wait_until_idle(self, seconds: float = IDLE_SECONDS) -> bool:
-        """Wait until no delivery is open. Returns False if some still are after `seconds`."""
+        """Wait until no delivery is open. Returns False if some still are after `seconds`, and prints them."""
         until = time.monotonic() + seconds
         query = "SELECT count(*) FROM sync_delivery WHERE state IN ('pending', 'retrying', 'running')"
         while self.hub.rows(query)[0][0]:
             if time.monotonic() > until:
+                self._print_open_deliveries()
                 return False
             time.sleep(0.2)
         return True
+
+    def _print_open_deliveries(self) -> None:
+        """Print the first open deliveries and all open breakers, which pytest shows if the test fails."""
+        print("open: id, state, code, due_at, lease_until, attempts_used, deaths")
+        for row in self.hub.rows(_OPEN_DELIVERIES):
+            print("  ", *row)
+        print("breakers: connection, code, failures, openings, open_until")
+        for row in self.hub.rows(_BREAKERS):
+            print("  ", *row)
 
 
 @contextmanager
