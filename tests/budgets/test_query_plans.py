@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
+from console.entities.timeline import find_names
 from sync.attempts.delivery_run import run_delivery
 from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
 from sync.deliveries.record_links import other_owners
 from sync.execution.executor import run_due_deliveries
 from sync.housekeeping.audit_upkeep import seal_audit
 from sync.models import Connection, Delivery
+from sync.monitoring import health_figures
 from sync.worker.schedule import LONG_PERIODIC, PERIODIC
 from tests.support.database.query_plans import (
     SeenStatement,
@@ -20,7 +23,7 @@ from tests.support.database.query_plans import (
     pretend_that_tables_are_large,
     recorded_statements,
 )
-from tests.support.hub import EXAMPLE, Hub
+from tests.support.hub import EXAMPLE, Hub, new_sealing_key
 from tests.support.jobs import run_jobs
 from webhooks.models import lock_or_create_keys
 
@@ -39,8 +42,10 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[SeenS
     """Yield the statements of the hot path.
 
     Two webhooks, one delivered by a worker with a lease so short that it is renewed, with limited connections, and one
-    that is retried; a sweep; a check for dead processes, and one for the owner of a record that a search found.
+    that is retried; a sweep; a check for dead processes, and one for the owner of a record that a search found; the
+    names of a list of events, and the age of the backlog. People can be found by their values.
     """
+    settings.SEARCH_KEYS = [new_sealing_key()]
     Connection.objects.update(concurrency=4)
     monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
     with recorded_statements() as statements:
@@ -64,6 +69,8 @@ def seen(hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[SeenS
     with recorded_statements() as more:
         run_delivery(settled.pk)
         other_owners(settled, "1")
+        find_names([settled.event])
+        health_figures._oldest_due_at(timezone.now())
     return [*statements, *again, *more]
 
 
