@@ -295,6 +295,18 @@ for _ in range(3):
 print(len(errors))
 print(number())
 """
+# The connection with which the thread reads is idle while the transaction notices the change.
+READ_AFTERWARDS = """
+import sqlite3
+from contextlib import closing
+path = str(connection.settings_dict["NAME"])
+tell()
+number()
+{change}
+tell()
+print(number())
+in_thread(lambda: print(number())).join()
+"""
 # No transaction has run, or the newest one failed: the shared connection is not open.
 UNSHARED = """
 import sqlite3
@@ -496,6 +508,10 @@ def test_a_commit_whose_log_the_last_connection_deleted_is_on_disk(file: Path) -
 )
 def test_commits_after_a_replacement_are_in_the_new_files(file: Path, change: str, lines: list[str]) -> None:
     assert said(file, REPLACED.format(change=change)) == lines
+
+
+def test_a_thread_reads_the_new_file_after_it_has_written_to_it(file: Path) -> None:
+    assert said(file, READ_AFTERWARDS.format(change=ANOTHER_FILE)) == ["101", "101"]
 
 
 @pytest.mark.nightly
