@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from sandbox.identity import IdentityService
 from sandbox.shop import ShopService
@@ -71,6 +71,17 @@ def role(tmp_path: Path) -> Iterator[str]:
         link.execute(f"CREATE ROLE {name} LOGIN")
         yield name
         link.execute(f"DROP ROLE IF EXISTS {name}")
+
+
+@pytest.mark.only_postgresql
+def test_a_role_that_can_change_the_log_through_public_is_refused(database: None, role: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("GRANT UPDATE ON audit_entry TO PUBLIC")
+        with pytest.raises(CommandError, match=f"{role} has UPDATE on audit_entry through PUBLIC"):
+            call_command("grant_rights", "--role", role, "--execute")
+        cursor.execute("SELECT has_table_privilege(%s, 'audit_entry', 'INSERT')", [role])
+        assert cursor.fetchone() == (False,), "nothing was changed"
+        transaction.set_rollback(True)
 
 
 @pytest.mark.nightly
