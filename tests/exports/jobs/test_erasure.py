@@ -20,6 +20,7 @@ from tests.support.builders.exports import (
     a_recorded_history,
     a_requested_export,
 )
+from tests.support.people import entries
 
 ERASED = InventedPerson("PXerased1", "Qvist", "zx@example.com")
 
@@ -61,6 +62,8 @@ def test_nothing_of_an_erased_person_is_left_in_exports(asked: dict[str, Export]
     }
     assert {name for name, export in asked.items() if export.archive.exists()} == {"other person"}
     made = {asked[name].pk for name in ("everything", "by id", "by a word")}
+    expired = {entry["stream"] for entry in entries("export.expired")}
+    assert expired == {f"export:{export.uuid}" for export in asked.values() if export.pk in made}
     assert {export.pk for export in exports_containing(ERASED.entity_id)} == made, (
         "who may have downloaded whom"
     )
