@@ -83,6 +83,9 @@ def test_the_file_holds_exactly_the_filtered_list() -> None:
     )
     assert row["body_sha256"] == "07" * 32
     assert [(told["status"], told["code"]) for told in row["answers"]] == [(422, "target-rejected")]
+    # An answer without its time is damaged, so each cell is read as it is stored: null remains null.
+    assert [told["at"] for told in row["answers"]] == [None]
+    assert (row["event_id"], row["occurred"], row["requested_by"]) == (None, None, None)
     assert row["attempts"] == 0
 
 
