@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from integration_hub import settings as production
 from sync.models import Connection
+from tests.support.people import entries
 from webhooks.models import Source
 
 pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
@@ -46,6 +47,8 @@ def test_demo_logins_are_created_in_debug_mode_or_on_request(
     call_command("seed_sandbox", logins=file, allow_demo_logins=allowed)
     assert set(User.objects.values_list("username", flat=True)) == {"support", "auditor", "administrator"}
     assert file.stat().st_mode & 0o777 == 0o600
+    created = {entry["stream"]: entry["details"] for entry in entries("person.created")}
+    assert created == {f"person:{user.pk}": {"groups": [user.username]} for user in User.objects.all()}
 
 
 def test_a_hub_that_is_to_be_connected_by_hand_gets_logins_alone(settings: Any, tmp_path: Path) -> None:
