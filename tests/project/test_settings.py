@@ -86,9 +86,10 @@ def test_an_invalid_address_stops_the_start_and_is_not_repeated(name: str, value
         assert name in refusal(**{name: value})
 
 
-def test_an_empty_connection_pool_stops_the_start() -> None:
-    message = refusal(DATABASE_URL="postgres://hub@localhost/hub", DATABASE_POOL="0")
-    assert message.startswith("DATABASE_POOL: must be a whole number from 1 ")
+@pytest.mark.parametrize("size", ["0", "1001"])
+def test_an_empty_or_too_large_connection_pool_stops_the_start(size: str) -> None:
+    message = refusal(DATABASE_URL="postgres://hub@localhost/hub", DATABASE_POOL=size)
+    assert message.startswith("DATABASE_POOL: must be a whole number from 1 to 1,000, ")
 
 
 def test_values_are_parsed_and_empty_ones_use_the_default() -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from connectors.exchange import OutgoingRequest
 from exports.row_checks.nightly_rows import find_row_faults
+from sync.attempts import delivery_run
 from sync.attempts.call_log import AttemptRecorder, ClaimLost
 from sync.deliveries.claims import Claim, claim_delivery
 from sync.deliveries.due_deliveries import find_due_ids, find_isolated_ids
@@ -147,6 +148,33 @@ def test_old_data_that_a_stopped_process_sends_are_repaired(
     recheck.refresh_from_db()
     assert recheck.repaired_by is not None
     assert Attempt.objects.get(pk=recheck.attempt_id).outcome == "unknown"
+
+
+@pytest.mark.promise("I27")
+def test_a_write_is_checked_again_if_the_request_after_it_finds_the_lease_lost(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Holds that the checks begin anew: those of the process that took over may have ended before the write arrived."""
+    apply = delivery_run.plan_and_apply
+
+    def apply_and_lose_lease(*arguments: Any) -> Any:
+        monkeypatch.setattr(delivery_run, "plan_and_apply", apply)
+        apply(*arguments)
+        expire_and_redeliver()
+        assert run_checks_now() == 1
+        assert Recheck.objects.get().confirmed_at is not None
+        raise ClaimLost
+
+    monkeypatch.setattr(delivery_run, "plan_and_apply", apply_and_lose_lease)
+    hub.change_email("anna.lease@example.com")
+    assert hub.post_signed(ACK).status_code == 202
+    hub.wait_until_quiet()
+    recheck = Recheck.objects.get()
+    assert (recheck.confirmed_at, recheck.due_at is None) == (None, False)
+    assert [str(attempt.outcome) for attempt in Attempt.objects.order_by("pk")[:2]] == [
+        "unknown",
+        "unchanged",
+    ]
 
 
 @pytest.mark.submission
