@@ -55,6 +55,7 @@ def test_each_identifier_and_value_opens_its_person_or_event(anna: Event) -> Non
         anna.reference[-8:].lower(): event,
         "msg-1": event,
         str(receipt.uuid): event,
+        f"https://hub.example.com{event}": event,
         ANNA: person,
         ANNA.lower(): person,
         record: person,

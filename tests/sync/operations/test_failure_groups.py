@@ -183,6 +183,8 @@ def test_notes_are_stored_audited_and_never_overwrite_those_of_someone_else(anna
     )
     entry = Entry.objects.get(action="failures.changed")
     assert '"changed":["owner","note","known_fix"]' in entry.body
+    assert f'"after":{{"owner":{anna.user.pk}}}' in entry.body
+    assert '"before":{"owner":null}' in entry.body
     assert "Berit" not in entry.body
     FailureGroup.objects.update(note="newer")
     with pytest.raises(DecisionRefused):

@@ -68,8 +68,9 @@ def test_an_older_event_is_not_skipped_for_a_newer_one_that_failed(hub: Hub) -> 
 
 
 @pytest.mark.submission
-def test_an_event_of_an_entity_whose_record_was_deleted_is_skipped_as_deleted(hub: Hub) -> None:
-    Route.objects.update(when_deleted="delete", max_removals=None)
+@pytest.mark.parametrize("when_deleted", ["delete", "deactivate"])
+def test_an_event_of_an_entity_that_was_deleted_is_skipped_as_deleted(hub: Hub, when_deleted: str) -> None:
+    Route.objects.update(when_deleted=when_deleted, max_removals=None)
     user = create_person(hub, "LEAVER")
     send_webhook(hub, user)
     fail_events(hub, user)
