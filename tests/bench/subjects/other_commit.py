@@ -69,12 +69,19 @@ def clone_at(commit: str, web_processes: int) -> Checkout:
         subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", digest], check=True)
     if not checkout.python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / ".venv")], check=True)
-    requirements = ["--require-hashes", "-r", str(folder / "requirements-dev.lock")]
-    if not (folder / "requirements-dev.lock").exists():  # before the locks
-        requirements = ["-r", str(folder / "requirements.txt"), "-r", str(folder / "requirements-dev.txt")]
     install = [str(checkout.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, *requirements], check=True)
+    subprocess.run([*install, *requirements_of(folder)], check=True)
     return checkout
+
+
+def requirements_of(folder: Path) -> list[str]:
+    """Return the options with which pip installs the packages of a checkout, of any commit: from the lock file, or from
+    what there was before it.
+    """
+    if (lock := folder / "requirements-dev.lock").exists():
+        return ["--require-hashes", "-r", str(lock)]
+    files = [folder / name for name in ("requirements.txt", "requirements-dev.txt")]
+    return [option for file in files if file.exists() for option in ("-r", str(file))]
 
 
 def _resolve(commit: str) -> str:
