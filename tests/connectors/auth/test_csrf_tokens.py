@@ -82,6 +82,18 @@ def test_a_token_that_has_ended_is_fetched_again_and_the_write_sent_once_more() 
     assert (gateway.fetches, len(gateway.live)) == (2, 2)
 
 
+def test_a_test_of_the_credentials_fetches_a_token_and_the_next_write_sends_it() -> None:
+    gateway = CsrfGateway()
+    with serving(gateway.answer) as service:
+        target = connect(service)
+        write(target)
+        gateway.tokens.clear()
+        del service.seen[:]
+        target.renew_credentials()
+        write(target, "k2")
+        assert [seen.method for seen in service.seen] == ["GET", "POST"]
+
+
 def test_a_system_that_refuses_every_token_is_not_called_endlessly() -> None:
     gateway = CsrfGateway(is_stubborn=True)
     with serving(gateway.answer) as service:

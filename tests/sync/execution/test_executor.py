@@ -5,13 +5,18 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
+from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connections
 from django.http import HttpResponse
+from django.utils import timezone
 
 from exports.row_checks.nightly_rows import find_row_faults
+from sync.deliveries.claims import claim_delivery
 from sync.deliveries.routes import resolved_routes
 from sync.delivery_service import DeliveryService, EventSession
 from sync.execution import executor as execution_executor
@@ -82,6 +87,35 @@ def test_a_delivery_is_claimed_only_when_a_thread_is_free(hub: Hub, one_thread: 
         hub.shop.faults.clear()
         assert {first.result(timeout=60).status_code, other.result(timeout=60).status_code} <= {200, 424}
     wait_until(lambda: hub.customer(MIKKO)["email"] == second)
+
+
+class PassingTime:
+    """The clock of `deliver_due`: each of its pauses takes four seconds, and leases end when their time has passed."""
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds, self.passed = lease_seconds, 0.0
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def sleep(self, _: float) -> None:
+        self.passed += 4.0
+        if self.passed >= self.lease_seconds:
+            ended = timezone.now() - timedelta(seconds=1)
+            Delivery.objects.filter(state=State.RUNNING).update(lease_until=ended)
+
+
+def test_the_command_waits_until_the_lease_of_a_stopped_process_has_ended(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr("sync.delivery_service.defer_to_workers", lambda _: None)
+    monkeypatch.setattr("sync.management.commands.deliver_due.time", PassingTime(settings.LEASE_SECONDS))
+    email, told = hub.change_email("anna.stopped@example.com"), StringIO()
+    hub.post(EXAMPLE[:-1] + b',"respond":"ack"}')
+    assert claim_delivery(Delivery.objects.get().pk) is not None
+    call_command("deliver_due", stdout=told)
+    assert told.getvalue() == "1 delivered, 0 waiting for a retry, 0 still leased.\n"
+    assert hub.customer()["email"] == email
 
 
 def used_slots() -> int:

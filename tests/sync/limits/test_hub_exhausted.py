@@ -10,6 +10,7 @@ from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, Breaker, Connection, Delivery
 from tests.support.circuit_breakers import make_due
 from tests.support.hub import ANNA, EXAMPLE, Hub
+from tests.support.people import entries
 from tests.support.processes.file_descriptors import without_free_descriptors
 from webhooks.models import Event, State
 
@@ -57,6 +58,9 @@ def test_no_breaker_opens_and_no_attempt_is_used(
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts_used) == (State.RETRYING, 0)
     assert Attempt.objects.count() == 1 + MORE_THAN_A_BREAKER_ALLOWS
+    assert [entry["details"]["retryable"] for entry in entries("attempt.failed")] == [True] * (
+        1 + MORE_THAN_A_BREAKER_ALLOWS
+    )
     assert not Breaker.objects.filter(failures__gt=0).exists()
     logged = [record for record in caplog.records if "no file descriptor" in record.getMessage()]
     assert {record.levelname for record in logged} == {"ERROR"}

@@ -19,7 +19,7 @@ from tests.support.builders.history import NOON, a_delivery, a_source, an_attemp
 from tests.support.hub import EXAMPLE, Hub
 from tests.support.jobs import die_three_times, end_leases, run_jobs
 from tests.support.people import entries
-from webhooks.models import Event
+from webhooks.models import Event, Payload, SubjectKey
 
 MAIL = {"fields": {"mail": {"path": "entity.mail"}}}
 
@@ -94,6 +94,17 @@ def test_erased_people_are_left_out_and_counted(hub: Hub) -> None:
     assert (result.tested_count, result.untestable) == (1, {"erased": 1})
     noted.refresh_from_db()
     assert erased_person.entity_id not in noted.note
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("kept", ["entity", "call"])
+def test_an_entity_of_a_destroyed_key_is_counted_as_erased(kept: str) -> None:
+    """Retention has deleted the webhook, and the event still has the id of its entity."""
+    mapping, route = a_mapping_in_use(MAIL)
+    a_mapped_event(route, {"mail": "a"}, stored_in=kept, payload=None)
+    key = SubjectKey.objects.create(pseudonym="p", made_at=NOON, destroyed_at=NOON)
+    Payload.objects.update(subject=key)
+    assert back_test(mapping, {"fields": {"mail": {"constant": 1}}}).untestable == {"erased": 1}
 
 
 @pytest.mark.django_db

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from sync.erasure.erase import run_erasure
 from sync.jobs.claims import claim_job_of
-from sync.models import Erasure, Job, PersonRequest, PersonRequestMember, PersonRequestState, Route
+from sync.models import Erasure, Job, Link, PersonRequest, PersonRequestMember, PersonRequestState, Route
 from sync.replays import event_selection
 from sync.replays.event_selection import (
     TooManyEvents,
@@ -77,6 +77,37 @@ def test_an_event_of_an_entity_that_was_deleted_is_skipped_as_deleted(hub: Hub, 
     hub.identity.directory.delete_record("users", user)
     assert send_webhook(hub, user, "DELETE").state == "succeeded"
     assert member_states(freeze_event_set(staff_user())) == {user: "skipped: deleted"}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("newer_type", "record", "member"),
+    [
+        # The target had no record to delete.
+        ("DELETE", None, "skipped: deleted"),
+        # A fetch found that the entity is absent.
+        ("UPDATE", "", "skipped: deleted"),
+        ("UPDATE", "17", "skipped: newer"),
+    ],
+)
+def test_a_newer_deletion_or_a_record_that_was_deleted_is_the_reason_to_skip(
+    newer_type: str, record: str | None, member: str
+) -> None:
+    failed = an_event(7, state="dead")
+    route = a_route(failed.source)
+    a_delivery(failed, route)
+    newer = an_event(6, source=failed.source, entity_id=failed.entity_id, event_type=newer_type)
+    a_delivery(newer, route)
+    if record is not None:
+        Link.objects.create(
+            identity=route.identity,
+            target=route.target,
+            entity_type=failed.entity_type,
+            entity_id=failed.entity_id,
+            record_id=record,
+            applied_at=timezone.now(),
+        )
+    assert member_states(select_events(staff_user(), [failed.pk])) == {failed.entity_id: member}
 
 
 @pytest.mark.submission
