@@ -38,10 +38,14 @@ class MeasuredProcess:
 
     def start(self) -> None:
         """Begin to measure, and the thread that keeps the files in order."""
+        self.begin_files()
+        threading.Thread(target=self._run, name="metrics", daemon=True).start()
+
+    def begin_files(self) -> None:
+        """Begin new files, and delete those of other versions."""
         self.replace_files()
         with suppress(OSError):
             delete_other_versions(self.folder)
-        threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
     def replace_files(self) -> None:
         """Begin new files. Where that fails, nothing is measured until the next try."""

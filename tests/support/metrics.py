@@ -24,7 +24,7 @@ def measured_hub(folder: Path) -> Iterator[MeasuredProcess]:
     """Measure this process, without a thread of its own, as if it were a web process of 32 threads."""
     with override_settings(METRICS_TOKEN=TOKEN, METRICS_FOLDER=str(folder)):
         process = MeasuredProcess("web", {HTTP_THREADS: 32, DELIVERY_THREADS: settings.DELIVERY_THREADS})
-        process.replace_files()
+        process.begin_files()
         before, process_metrics._process = process_metrics._process, process
         try:
             yield process

@@ -193,7 +193,7 @@ def test_files_of_another_version_are_deleted_unless_its_processes_run(measured:
     old, running = measured.folder.parent / "old", measured.folder.parent / "running"
     living = ProcessFiles(running)
     ProcessFiles(old).close()
-    measured.start()
+    measured.begin_files()
     assert (old.exists(), running.exists()) == (False, True)
     living.close()
 
