@@ -28,8 +28,8 @@ $(CHECKS): $(READY) requirements-dev.lock
 	$(INSTALL) -r requirements-dev.lock
 	touch $@
 
-LOCK := var/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--custom-compile-command "make lock"
+LOCK := var/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-strip-extras \
+	--generate-hashes --custom-compile-command "make lock"
 
 # The widest lock is made first; the others have its versions. A version that still fits stays.
 lock:  ## what requirements*.txt need, with hashes, into *.lock; ARGS="--upgrade" or "--upgrade-package requests" for newer versions

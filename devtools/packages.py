@@ -70,7 +70,7 @@ def find_required(direct: Iterable[Requirement]) -> dict[NormalizedName, set[Nor
         if choice in done:
             continue
         done.add(choice)
-        following = _choices(_declared_requirements(name), extra)
+        following = _choices(declared_requirements(name), extra)
         required.setdefault(name, set()).update({found for found, _ in following} - {name})
         pending += following
     return required
@@ -87,7 +87,8 @@ def _choices(requirements: Iterable[Requirement], extra: str) -> list[tuple[Norm
 
 
 @cache
-def _declared_requirements(name: str) -> tuple[Requirement, ...]:
+def declared_requirements(name: str) -> tuple[Requirement, ...]:
+    """Return what an installed package requires, for any platform and extra; nothing if it is not installed."""
     try:
         return tuple(map(Requirement, importlib.metadata.requires(name) or ()))
     except importlib.metadata.PackageNotFoundError:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.pure
         (["requirements.txt", "requirements-dev.txt"], ["-r requirements.txt", "-r requirements-dev.txt"]),
         (
             ["requirements.txt", "requirements-dev.txt", "requirements-dev.lock"],
-            ["--require-hashes -r requirements-dev.lock"],
+            ["--require-hashes --no-deps -r requirements-dev.lock"],
         ),
     ],
     ids=["one file", "before the locks", "locked"],

@@ -8,7 +8,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from devtools.packages import ROOT, find_required, read_lock, read_project, read_requirements
+from devtools.packages import (
+    ROOT,
+    declared_requirements,
+    find_required,
+    read_lock,
+    read_project,
+    read_requirements,
+)
 from tests.tiers.newest import find_python, run_newest, unpin_django
 
 pytestmark = pytest.mark.pure
@@ -55,6 +62,23 @@ def test_a_lock_holds_what_the_requirements_need_and_nothing_else(name: str) -> 
     assert {package: importlib.metadata.version(package) for package in here} == {
         package: locked[package].version for package in here
     }
+
+
+@each_lock
+def test_a_lock_names_each_extra_that_a_package_requires(name: str) -> None:
+    """Where a lock pins `coverage` alone, pip 23 takes the newest `coverage[toml]` and then demands its hash."""
+    locked = read_lock(lock(name))
+    required = read_requirements(ROOT / f"{name}.txt")
+    for package in locked.values():
+        for extra in ("", *package.requirement.extras):
+            required += [
+                one
+                for one in declared_requirements(package.name)
+                if one.extras and (one.marker is None or one.marker.evaluate({"extra": extra}))
+            ]
+    assert {
+        str(one) for one in required if one.extras - locked[canonicalize_name(one.name)].requirement.extras
+    } == set()
 
 
 @each_lock

@@ -77,9 +77,11 @@ def clone_at(commit: str, web_processes: int) -> Checkout:
 def requirements_of(folder: Path) -> list[str]:
     """Return the options with which pip installs the packages of a checkout, of any commit: from the lock file, or from
     what there was before it.
+
+    A lock is complete. Its dependencies are not resolved, since older locks do not name the extras of packages.
     """
     if (lock := folder / "requirements-dev.lock").exists():
-        return ["--require-hashes", "-r", str(lock)]
+        return ["--require-hashes", "--no-deps", "-r", str(lock)]
     files = [folder / name for name in ("requirements.txt", "requirements-dev.txt")]
     return [option for file in files if file.exists() for option in ("-r", str(file))]
 
