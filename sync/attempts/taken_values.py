@@ -30,6 +30,7 @@ from sync.references.value_holders import (
     find_changing,
     find_waiters,
     known_holders,
+    remove_given_up,
     store_given_up,
 )
 
@@ -169,8 +170,7 @@ def _release_values(
         if _can_release(field.before)
     )
     is_given_up = any(_is_given_up(field.before) for field in taken)
-    if released or is_given_up:
-        store_given_up(claim.delivery, plan.record.id)
+    is_stored_now = bool(released or is_given_up) and store_given_up(claim.delivery, plan.record.id)
     if not released:
         return is_given_up
     kept = tuple((field.name, field.before) for field in change.fields if field.name not in names)
@@ -178,6 +178,8 @@ def _release_values(
     try:
         apply_change(target, claim, step, plan.record, findings.entity)
     except ConnectorError as failure:
+        if is_stored_now and not is_given_up and not failure.maybe_applied:
+            remove_given_up(claim.delivery)
         return failure.maybe_applied
     return True
 

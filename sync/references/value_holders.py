@@ -123,11 +123,22 @@ def store_holders(delivery: Delivery, taken: TakenValues, cause: str) -> None:
         _waits_of(delivery).exclude(delivery=delivery.pk).update(due_at=database_now(plus_seconds=delay))
 
 
-def store_given_up(delivery: Delivery, record_id: str) -> None:
+def store_given_up(delivery: Delivery, record_id: str) -> bool:
     """Store that a record gives up its own value. Call this before the write, in a commit of its own: whatever becomes
-    of the attempt, the record is checked again.
+    of the attempt, the record is checked again. Returns False if an earlier attempt has stored it.
     """
+    own = AwaitedRecord.objects.filter(delivery=delivery.pk, **_subject_of(delivery))
+    if own.filter(_is_given_up(delivery)).exists():
+        return False
+    # An attempt that could not find out who has the value has stored a row without the record.
+    own.delete()
     _insert_holders(delivery, {_entity_of(delivery): record_id}, FIRST_CHECK_SECONDS)
+    return True
+
+
+def remove_given_up(delivery: Delivery) -> None:
+    """Remove what `store_given_up` has stored: the target has refused the write, so the record has its value."""
+    AwaitedRecord.objects.filter(_is_given_up(delivery), delivery=delivery.pk).delete()
 
 
 def keep_holders(waiting: Delivery, chosen: Delivery) -> int:

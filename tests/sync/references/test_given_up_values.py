@@ -17,6 +17,7 @@ from sandbox.shop.records import ShopCatalogue
 from sync.execution.executor import run_due_deliveries
 from sync.models import Attempt, AwaitedRecord, Delivery
 from sync.rechecks.due_rechecks import run_rechecks
+from sync.references.value_holders import find_given_up
 from tests.support.builders.references import (
     add_user,
     customer_id,
@@ -53,14 +54,19 @@ def check_again(hub: Hub, key: str) -> None:
     hub.wait_until_quiet()
 
 
-def begin_exchange(hub: Hub) -> None:
-    """Have UA and UB exchange their addresses: UB's record has given its own up, and UA's has not changed yet."""
+def swap_addresses(hub: Hub) -> None:
+    """Have UA and UB exchange their addresses in the identity service. UA's record is refused that of UB."""
     for key in ("UA", "UB"):
         add_user(hub, key)
         assert tell(hub, "USER", key, "CREATE") == "done"
     move_address(hub, "UA", "ub@example.com")
     move_address(hub, "UB", "ua@example.com")
     assert tell(hub, "USER", "UA") == "target-rejected"
+
+
+def begin_exchange(hub: Hub) -> None:
+    """Have UA and UB exchange their addresses: UB's record has given its own up, and UA's has not changed yet."""
+    swap_addresses(hub)
     assert tell(hub, "USER", "UB") == "target-rejected"
     assert re.fullmatch(r"ub\+changing-[0-9a-f]{8}@example\.com", email_of(hub, "UB"))
 
@@ -154,15 +160,50 @@ def test_a_holder_is_found_once_the_search_works_again(hub: Hub, monkeypatch: py
     assert email_of(hub, "UA") == "ub@example.com"
 
 
+def test_a_record_that_did_not_find_the_holder_first_is_checked_until_it_has_a_regular_value(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first attempt cannot search, its second one gives the value up, and its third one fails."""
+    swap_addresses(hub)
+    search_fails(hub, monkeypatch)
+    assert tell(hub, "USER", "UB") == "target-rejected"
+    monkeypatch.undo()
+    assert ("UB", "UB") in waits_for()
+    check_again(hub, "UB")
+    assert "+changing-" in email_of(hub, "UB")
+    hub.shop.faults.add("error", status=422)
+    check_again(hub, "UB")
+    hub.shop.faults.clear()
+    run_rounds(hub, ROUNDS)
+    assert [email_of(hub, key) for key in ("UA", "UB")] == ["ub@example.com", "ua@example.com"]
+    assert waits_for() == []
+
+
+def test_a_record_whose_temporary_value_is_refused_gives_nothing_up(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is checked again as one with a true conflict is: not every hour, and its page says nothing else."""
+    swap_addresses(hub)
+    update = ShopCatalogue.update_record
+
+    def refuse_mark(
+        shop: ShopCatalogue, collection: str, key: str, body: dict[str, Any], **options: bool
+    ) -> Any:
+        if "+changing-" in str(body.get("email")):
+            raise HttpError(422, "No plus sign, please.")
+        return update(shop, collection, key, body, **options)
+
+    monkeypatch.setattr(ShopCatalogue, "update_record", refuse_mark)
+    assert tell(hub, "USER", "UB") == "target-rejected"
+    assert waits_for() == [("UA", "UB"), ("UB", "UA")]
+    assert find_given_up([delivery_of("UB")]) == frozenset()
+    assert email_of(hub, "UB") == "ub@example.com"
+
+
 @pytest.mark.submission
 def test_a_value_that_was_given_up_without_an_answer_is_waited_for(hub: Hub) -> None:
     """The wait is stored before the write, so it exists although nobody knows whether the record has changed."""
-    for key in ("UA", "UB"):
-        add_user(hub, key)
-        assert tell(hub, "USER", key, "CREATE") == "done"
-    move_address(hub, "UA", "ub@example.com")
-    move_address(hub, "UB", "ua@example.com")
-    assert tell(hub, "USER", "UA") == "target-rejected"
+    swap_addresses(hub)
     update = ShopCatalogue.update_record
 
     def lose_answer(
